@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Log lines: one each, levels, rate-limited per place in the code with a count of what was suppressed.
+ *
+ * Never a message's content, a key, or a phone number in full (log_phone masks one). Text on a terminal,
+ * JSON (ECS field names) otherwise. Any thread; a shard never blocks on it (a full sink drops and counts).
+ */
+#ifndef TERN_RUNTIME_LOG_H
+#define TERN_RUNTIME_LOG_H
+
+#include <stdint.h>
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
+
+struct log_site {
+    const char *file;
+    int line;
+    enum log_level level;
+    uint32_t allowed; /* left in this second; atomics, see log.c */
+    uint32_t suppressed;
+    uint64_t second;
+};
+
+#define LOG_AT(level, ...)                                                                         \
+    do {                                                                                           \
+        static struct log_site log_site_here = {__FILE__, __LINE__, level, 0, 0, 0};               \
+        log_write(&log_site_here, __VA_ARGS__);                                                    \
+    } while (0)
+#define log_debug(...) LOG_AT(LOG_DEBUG, __VA_ARGS__)
+#define log_info(...) LOG_AT(LOG_INFO, __VA_ARGS__)
+#define log_warning(...) LOG_AT(LOG_WARNING, __VA_ARGS__)
+#define log_error(...) LOG_AT(LOG_ERROR, __VA_ARGS__)
+
+__attribute__((format(printf, 2, 3))) void log_write(struct log_site *site, const char *format,
+                                                     ...);
+void log_level_set(enum log_level level);
+/* "+1555…00" into text (at least 24 bytes); returns text. */
+const char *log_phone(const char *phone, char *text);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A runtime: shards (one scheduler thread per core), a blocking pool, and the seams they stand on.
+ *
+ * `runtime_start` makes the shards, starts the supervision tree on shard 0, and returns; the caller's
+ * thread goes on (it usually calls runtime_wait). Everything is per runtime; there is no global state but
+ * the thread-local "current shard".
+ */
+#ifndef TERN_RUNTIME_RUNTIME_H
+#define TERN_RUNTIME_RUNTIME_H
+
+#include "runtime/seams.h"
+#include "runtime/supervisor.h"
+
+struct runtime;
+
+struct runtime_options {
+    unsigned shards;             /* 0: one per core */
+    unsigned pool_threads;       /* 0: 4 */
+    uint16_t node;               /* this node's number in ids; 0 is fine alone */
+    uint32_t actors_max;         /* per shard; 0: 16 M */
+    const struct seams *seams;   /* NULL: seams_system() */
+    const struct supervisor_spec *root;
+    void *context;               /* for actor_context() */
+    bool pin_threads;            /* a shard to a core */
+};
+
+/* 0 or a negative errno. The root supervisor's fixed children are started before it returns. */
+int runtime_start(const struct runtime_options *options, struct runtime **runtime);
+/* From any thread: stops the tree in reverse start order, then the shards. Returns at once. */
+void runtime_stop(struct runtime *runtime, int exit_code);
+/* Blocks until it has stopped; returns the exit code. Then runtime_destroy. */
+int runtime_wait(struct runtime *runtime);
+void runtime_destroy(struct runtime *runtime);
+
+/* From a thread that is no shard (pool threads, main). Never refused by a bound. Takes the message. */
+void runtime_send(struct runtime *runtime, struct actor_id to, struct message **message);
+
+/* The runtime of the running actor. */
+struct runtime *runtime_current(void);
+
+/* --- inspection: read from any thread without stopping a shard ------------------------------------- */
+
+struct runtime_class_counters {
+    const char *name;
+    uint64_t actors, spawned, ended, failed, passivated;
+    uint64_t messages, refused, dead_letters;
+    uint64_t mailbox_messages; /* waiting now, sampled */
+};
+struct runtime_counters {
+    uint64_t turns, messages, messages_cross_shard, wakes, timers_pending;
+    uint64_t actors, supervisors_restarts, pool_jobs, pool_queue;
+    uint64_t memory_message_bytes, memory_actor_bytes, memory_blob_bytes, memory_socket_bytes;
+    uint64_t busy_ns, sockets, rings;
+};
+void runtime_counters_read(struct runtime *runtime, struct runtime_counters *counters);
+/* Calls `visit` once per class / per event name counted with actor_count. */
+void runtime_classes_visit(struct runtime *runtime,
+                           void (*visit)(void *context, const struct runtime_class_counters *),
+                           void *context);
+void runtime_events_visit(struct runtime *runtime,
+                          void (*visit)(void *context, const char *name, uint64_t count),
+                          void *context);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Supervisors: actors that start, watch and restart others.
+ *
+ * A supervisor is given a constant spec: its fixed children in start order, the classes whose dynamic
+ * children (actor_spawn, or (class, key) activation) it parents, a strategy, and how many restarts within
+ * which period it endures before it fails itself and lets its own supervisor decide. Restarts are delayed
+ * by a backoff with jitter. It never blocks, and it counts dynamic children in O(1).
+ */
+#ifndef TERN_RUNTIME_SUPERVISOR_H
+#define TERN_RUNTIME_SUPERVISOR_H
+
+#include "runtime/actor.h"
+
+enum supervisor_strategy { SUPERVISE_ONE_FOR_ONE, SUPERVISE_ONE_FOR_ALL, SUPERVISE_REST_FOR_ONE };
+
+enum supervisor_restart {
+    RESTART_PERMANENT, /* always */
+    RESTART_TRANSIENT, /* unless it ended with ACTOR_NORMAL, ACTOR_SHUTDOWN */
+    RESTART_TEMPORARY, /* never */
+};
+
+struct supervisor_child {
+    const struct actor_class *class;           /* an actor ... */
+    const struct supervisor_spec *supervisor;  /* ... or a supervisor below this one */
+    const void *argument;                      /* to init; lives as long as the spec */
+    enum supervisor_restart restart;
+    uint32_t shutdown_ms; /* how long it may take to stop before it is killed; 0: 5,000 */
+    /* This spec is no child but the class of dynamic children: (class, key) actors activated on this
+     * shard, and actors spawned under this supervisor. They are not restarted by it (an actor with a name
+     * comes back with the next message to it) but their failures count. */
+    bool dynamic;
+    bool every_shard; /* one child on each shard (children of the root supervisor only) */
+};
+
+struct supervisor_spec {
+    const char *name;
+    enum supervisor_strategy strategy;
+    uint32_t restarts_max; /* within period_ms; more end the supervisor */
+    uint32_t period_ms;
+    uint32_t backoff_ms_min, backoff_ms_max; /* 0: 10 and 5,000; doubled each time, with jitter */
+    const struct supervisor_child *children;
+    uint16_t child_count;
+};
+
+#define SUPERVISOR_ESCALATED 1 /* reason: too many restarts */
+
+#endif
