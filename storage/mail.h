@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A device's queue of undelivered mail in the store.
+ *
+ * An entry (a mail or a status) is a value under (user, device, sequence). The mailbox takes
+ * sequences by one in order of arrival, and never uses one twice: so a queue reads in order of
+ * arrival, an entry is put once and deleted once, and what has expired is a prefix. Sequences
+ * begin at 1.
+ *
+ * Changes are appended to a write batch (not blocking, any thread). Reads BLOCK (pool job); what
+ * they return is owned by the caller and needs no engine any more.
+ */
+#ifndef TERN_STORAGE_MAIL_H
+#define TERN_STORAGE_MAIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "storage/engine.h"
+#include "storage/format.h"
+
+/* Append a mail; `mail->ciphertext_bytes` and `external_bytes` say how long the two are, together
+ * at most FORMAT_MAIL_BODY_BYTES_MAX (-EINVAL). */
+int mail_append(struct write_batch *batch, uint64_t user, uint32_t device, uint64_t sequence,
+                const struct record_mail *mail, const void *ciphertext, const void *external);
+
+/* Append a status of `status->ids_count` ids (at most FORMAT_STATUS_IDS_MAX). Marks the batch
+ * WRITE_ESSENTIAL when it holds nothing else. */
+int mail_append_status(struct write_batch *batch, uint64_t user, uint32_t device, uint64_t sequence,
+                       const struct record_status *status,
+                       const uint8_t (*ids)[FORMAT_MESSAGE_ID_BYTES]);
+
+/* Delete the entries with these sequences; each sequence is deleted once in its life. */
+int mail_delete(struct write_batch *batch, uint64_t user, uint32_t device,
+                const uint64_t sequences[], size_t count);
+
+/* Delete the whole queue of a device that is gone for good. */
+int mail_drop_queue(struct write_batch *batch, uint64_t user, uint32_t device);
+
+/* Move an entry out of the queue to where an operator finds it. `value` is as it was read
+ * (mail_entry.value). */
+int mail_set_aside(struct write_batch *batch, uint64_t user, uint32_t device, uint64_t sequence,
+                   struct engine_bytes value);
+
+/* The durable part of the mailbox's state for one device. -ENOENT: none yet. */
+int mail_read_queue(struct engine *engine, uint64_t user, uint32_t device,
+                    struct record_queue *queue);
+int mail_put_queue(struct write_batch *batch, uint64_t user, uint32_t device,
+                   const struct record_queue *queue);
+
+/* One entry of a page. Its pointers borrow from the page. `damaged`: the value could not be read
+ * (`value` is what was found, `queued` is empty); it must be set aside, never passed on. */
+struct mail_entry {
+    uint64_t sequence;
+    bool damaged;
+    struct record_queued queued;
+    struct engine_bytes value;
+};
+
+struct mail_page {
+    size_t count;
+    bool more; /* entries beyond this page exist; read on from the last sequence + 1 */
+    struct mail_entry *entries;
+};
+
+#define MAIL_PAGE_ENTRIES_MAX 4096
+
+/*
+ * Read entries from sequence `from` on: at most `entries_max` (1 to MAIL_PAGE_ENTRIES_MAX) and
+ * about `bytes_max` of values; at least one when there is one. The page is one allocation, freed
+ * with mail_page_destroy(); an empty queue gives a page with count 0.
+ */
+int mail_read_page(struct engine *engine, uint64_t user, uint32_t device, uint64_t from,
+                   size_t entries_max, size_t bytes_max, struct mail_page **page);
+void mail_page_destroy(struct mail_page *page);
+
+/* Sees one entry: its head (body pointers are borrowed until it returns; NULL when damaged) and
+ * the size of its value. 0: go on; 1: stop; a negative errno. */
+typedef int mail_visit_fn(void *context, uint64_t sequence, const struct record_queued *queued,
+                          size_t value_bytes);
+
+/*
+ * Visit up to `limit` entries from sequence `from` on, copying nothing: for a mailbox that wakes
+ * and counts what it has. Returns how many were visited, or a negative errno.
+ */
+int mail_scan(struct engine *engine, uint64_t user, uint32_t device, uint64_t from, size_t limit,
+              mail_visit_fn *visit, void *context);
+
+/* As mail_scan() from the start, but ends before the first entry whose time is not below
+ * `before_ms`. A damaged entry is shown and does not end it. */
+int mail_scan_expired(struct engine *engine, uint64_t user, uint32_t device, uint64_t before_ms,
+                      size_t limit, mail_visit_fn *visit, void *context);
+
+#endif
