@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the product's actors say to each other: every kind once, with its payload.
+ *
+ *   device ─► connection(A) ─SEND─► mailbox(A) ─DELIVER─► mailbox(B) ─MAIL─► connection(B) ─► device
+ *   device ─► connection(B) ─ACK──► mailbox(B) ─SETTLED─► mailbox(A) ─ANSWER─► connection(A) ─► device
+ *
+ * A kind's payload struct is in the comment beside it. Content travels in the message's blob, by reference.
+ * Payloads are plain data; ids are host order; times are Unix milliseconds unless named otherwise.
+ */
+#ifndef TERN_ACTORS_MESSAGES_H
+#define TERN_ACTORS_MESSAGES_H
+
+#include "runtime/actor.h"
+
+#include <stdint.h>
+
+/* X(kind, receiver) */
+#define TERN_MESSAGES(X)                                                                           \
+    X(CONNECTION_HANDSHAKE_TURN, connection) /* its share of handshakes has come */                \
+    X(CONNECTION_TICK, connection)           /* timer: deadlines, heartbeat */                     \
+    X(CONNECTION_KNOWN, connection)          /* key looked up: known_device */                     \
+    X(CONNECTION_ATTACHED, connection)       /* mailbox_attached */                                \
+    X(CONNECTION_ANSWER, connection)         /* connection_answer: reply to a request */           \
+    X(CONNECTION_MAIL, connection)           /* connection_mail, blob */                           \
+    X(CONNECTION_STATUS, connection)         /* connection_status, ids behind it */                \
+    X(CONNECTION_EMPTY, connection)          /* nothing waits: said once per attach */             \
+    X(CONNECTION_CUT, connection)            /* connection_cut: notice, then close */              \
+    X(CONNECTION_DRAIN, connection)          /* the node stops */                                  \
+    X(MAILBOX_LOADED, mailbox)               /* pool: its state from storage */                    \
+    X(MAILBOX_PAGE, mailbox)                 /* pool: a page of stored mail */                     \
+    X(MAILBOX_ATTACH, mailbox)               /* mailbox_attach */                                  \
+    X(MAILBOX_DETACH, mailbox)               /* mailbox_detach: the connection goes in order */    \
+    X(MAILBOX_SEND, mailbox)                 /* mailbox_send, blob: from an own device */          \
+    X(MAILBOX_DELIVER, mailbox)              /* mailbox_deliver, blob: from a sender's mailbox */  \
+    X(MAILBOX_SETTLED, mailbox)              /* mailbox_settled: a delivery's fate */              \
+    X(MAILBOX_ACK, mailbox)                  /* mailbox_ack, singles and errors behind it */       \
+    X(MAILBOX_RECEIPT, mailbox)              /* mailbox_receipt, ids behind it: from own device */ \
+    X(MAILBOX_STATUS, mailbox)               /* mailbox_status, ids behind it: from a peer */      \
+    X(MAILBOX_STATUS_TAKEN, mailbox)         /* mailbox_status_taken: durable or acknowledged */   \
+    X(MAILBOX_HOLD_ENDS, mailbox)            /* timer */                                           \
+    X(MAILBOX_TICK, mailbox)                 /* timer: expiry, open sends' deadlines */            \
+    X(MAILBOX_DEVICES_CHANGED, mailbox)      /* devices_changed: the account's list is new */      \
+    X(COMMITTER_COMMIT, committer)           /* commit_request, blob: an encoded write batch */    \
+    X(COMMITTER_WRITTEN, committer)          /* pool: a group was written */                       \
+    X(COMMITTED, any)                        /* commit_result */                                   \
+    X(ACCOUNT_LOADED, account)               /* pool */                                            \
+    X(ACCOUNT_DEVICES, account)              /* account_request: the device list, as an answer */  \
+    X(ACCOUNT_PROFILE, account)              /* account_request */                                 \
+    X(ACCOUNT_REPLACE_DEVICE, account)       /* account_replace_device: from number */             \
+    X(NUMBER_LOADED, number)                 /* pool */                                            \
+    X(NUMBER_REGISTER, number)               /* number_register */                                 \
+    X(NUMBER_VERIFY, number)                 /* number_verify */                                   \
+    X(NUMBER_FIND, number)                   /* number_find */                                     \
+    X(NUMBER_ALLOWED, number)                /* number_allowed: what the limits say */             \
+    X(NUMBER_DEVICE_REPLACED, number)        /* account's answer */                                \
+    X(NUMBER_TICK, number)                   /* timer: codes expire */                             \
+    X(LIMITS_ASK, limits)                    /* limits_ask: may this number get a code now? */     \
+    X(LISTENER_TICK, listener)               /* timer: rate limits, accepting again */             \
+    X(LISTENER_CLOSED_ONE, listener)         /* a connection of its ended: listener_closed */      \
+    X(METRICS_TICK, metrics)                                                                       \
+    X(DRAIN_TICK, drainer)
+
+enum message_kind {
+    TERN_KIND_BEFORE_FIRST = ACTOR_KIND_FIRST - 1,
+#define X(kind, receiver) kind,
+    TERN_MESSAGES(X)
+#undef X
+        TERN_KIND_END,
+};
+_Static_assert(TERN_KIND_END <= ACTOR_KIND_MAX, "kinds fit the handler tables");
+
+struct device_address {
+    uint64_t user;
+    uint32_t device;
+};
+
+/* CONNECTION_KNOWN: the answer of the key index (a pool job of the connection's). */
+struct known_device {
+    uint8_t key[32];
+    uint64_t user; /* 0: no account has this key */
+    uint32_t device;
+    int error; /* negative errno: storage failed */
+};
+
+/* A connection announces itself to its user's mailbox; the reply is CONNECTION_ATTACHED. It attaches again,
+ * with its present state, when the mailbox went down. It monitors the mailbox's id while attached. */
+struct mailbox_attach {
+    struct actor_id connection;
+    uint32_t device;
+    uint8_t key[32]; /* the device's, checked against the account's list */
+    uint64_t resume_epoch, resume_cursor;
+    uint64_t send_low; /* lowest send number that the device has no answer for */
+};
+struct mailbox_attached {
+    struct actor_id mailbox;
+    int code; /* enum wire code; unauthorized: this device is not (any more) in the account */
+    uint32_t retry_after_ms;
+    uint8_t resume; /* enum wire resume */
+    uint64_t epoch;
+    uint64_t next_send;
+    uint32_t mail_in_flight_max, mail_in_flight_bytes_max, queue_messages_max;
+};
+struct mailbox_detach {
+    struct actor_id connection;
+    uint32_t device;
+};
+
+/* The blob holds, back to back, the msgpack of the frame's recipients array and `external`. */
+struct content_spans {
+    uint32_t recipients_bytes; /* from 0: array of [user, device, ciphertext] */
+    uint32_t external_bytes;   /* behind it */
+};
+
+struct mailbox_send {
+    struct actor_id connection;
+    uint32_t device;
+    uint32_t flags;
+    uint64_t ref;
+    uint64_t number;
+    uint8_t id[16];
+    uint64_t chat;        /* the peer's user id */
+    uint32_t version;     /* of the peer's device list that the sender used */
+    uint32_t own_version; /* of its own */
+    uint64_t lamport, chat_n;
+    struct content_spans spans;
+};
+/* To the recipient's mailbox (also to the sender's own, for its other devices). Answered by exactly one
+ * MAILBOX_SETTLED with the same `open`, unless one of the two goes down. */
+struct mailbox_deliver {
+    struct actor_id sender_mailbox;
+    uint64_t open; /* the sender's mailbox's reference */
+    struct device_address sender;
+    uint8_t id[16];
+    uint64_t chat; /* as the recipient sees it: the sender's user id */
+    uint64_t time_ms;
+    uint32_t version;
+    uint32_t flags;
+    uint64_t lamport, chat_n;
+    uint16_t content_kind;
+    struct content_spans spans;
+};
+/* code ok: durable, or acknowledged by every device (`acknowledged`: then also delivered).
+ * stale: the blob holds the encoded stale body. full, not_found, overloaded, unavailable, ...: refused. */
+struct mailbox_settled {
+    uint64_t open;
+    struct device_address recipient; /* device: the one that acknowledged, if one did */
+    int code;
+    uint32_t retry_after_ms;
+    uint64_t sequence;
+    uint64_t time_ms;
+    uint8_t acknowledged;
+};
+/* ANSWER to a request of the device; the blob, if any, is the encoded reply body. */
+struct connection_answer {
+    uint64_t ref;
+    int code;
+    uint32_t retry_after_ms;
+};
+struct connection_mail {
+    uint64_t epoch, cursor;
+    uint8_t id[16];
+    uint64_t chat;
+    struct device_address sender;
+    uint64_t sequence;
+    uint64_t time_ms;
+    uint64_t lamport, chat_n;
+    uint16_t content_kind;
+    uint8_t attempt;
+    uint32_t ciphertext_offset, ciphertext_bytes; /* in the blob */
+    uint32_t external_offset, external_bytes;
+};
+struct connection_status {
+    uint64_t epoch, cursor;
+    uint8_t state;
+    uint64_t chat;
+    struct device_address peer;
+    uint64_t time_ms;
+    uint16_t id_count; /* 16 bytes each, behind this struct */
+};
+struct connection_cut {
+    uint8_t notice; /* enum wire notice: replaced, unlinked, behind, shedding */
+    uint16_t close_code;
+};
+
+struct mailbox_ack {
+    struct actor_id connection;
+    uint32_t device;
+    uint64_t epoch;
+    uint64_t up_to;
+    uint16_t single_count; /* uint64_t each, behind this struct */
+    uint16_t error_count;  /* struct mailbox_ack_error each, behind the singles */
+};
+struct mailbox_ack_error {
+    uint64_t cursor;
+    uint32_t error;
+};
+struct mailbox_receipt {
+    uint32_t device;
+    uint8_t state; /* read or played */
+    uint64_t chat; /* the peer */
+    uint16_t id_count;
+};
+/* To the mailbox of whoever sent the messages. If `reference` is not 0 it answers STATUS_TAKEN when the
+ * status is durable or acknowledged: until then the reporter keeps what it reports of. */
+struct mailbox_status {
+    struct actor_id reporter;
+    uint64_t reference;
+    uint32_t sender_device; /* whose messages; the status goes to all devices of the user */
+    uint8_t state;
+    uint64_t chat; /* the peer, as the receiver of the status sees it */
+    struct device_address peer;
+    uint64_t time_ms;
+    uint16_t id_count;
+};
+struct mailbox_status_taken {
+    uint64_t reference;
+};
+
+/* The blob is an encoded write batch (storage/engine.h). Commits of one actor keep their order. */
+struct commit_request {
+    struct actor_id reply_to; /* nobody: no answer wanted */
+    uint64_t reference;
+    uint8_t sync; /* 0: may ride along with the next synced group; then the answer says only: written */
+};
+struct commit_result {
+    uint64_t reference;
+    int error; /* 0; -ENOSPC: refused, nothing written. (A failed fsync ends the process.) */
+};
+
+struct account_request { /* DEVICES, PROFILE: answered by CONNECTION_ANSWER to `connection` */
+    struct actor_id connection;
+    uint64_t ref;
+    uint64_t asking_user;
+};
+struct account_replace_device {
+    struct actor_id number;
+    uint64_t reference;
+    uint8_t key[32];
+    char name[64];
+};
+struct device_replaced {
+    uint64_t reference;
+    int error;
+    struct device_address address; /* the new device */
+};
+struct devices_changed {
+    uint32_t version;
+};
+
+struct number_register {
+    struct actor_id connection;
+    uint64_t ref;
+    uint8_t key[32];
+    uint8_t peer_address[16];
+    char phone[20];
+};
+struct number_verify {
+    struct actor_id connection;
+    uint64_t ref;
+    uint8_t key[32];
+    char phone[20];
+    char code[8];
+    char name[64];
+};
+struct number_find { /* answered by CONNECTION_ANSWER with a discover body */
+    struct actor_id connection;
+    uint64_t ref;
+    char phone[20];
+};
+struct limits_ask {
+    struct actor_id number;
+    uint64_t reference;
+    uint8_t peer_address[16];
+    char phone[20];
+};
+struct number_allowed {
+    uint64_t reference;
+    uint32_t retry_after_ms; /* 0: allowed, and counted */
+};
+
+struct listener_closed {
+    uint8_t peer_address[16];
+};
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A node's own state, shared by its actors: what is fixed at start, and a few atomic gauges.
+ *
+ * `actor_context()` is a `struct node`. It is made before the runtime starts and outlives it; its plain
+ * fields are constant from then on. Several nodes can live in one process (the simulator does it).
+ */
+#ifndef TERN_ACTORS_NODE_H
+#define TERN_ACTORS_NODE_H
+
+#include "runtime/actor.h"
+#include "runtime/socket.h"
+
+#include <stdatomic.h>
+
+struct engine;
+
+/* Limits and times, from the cluster file; defaults in node_limits_default (node.c). */
+struct node_limits {
+    uint32_t connections_max;             /* of the node */
+    uint32_t connections_per_address_max; /* 0: none */
+    uint32_t accepts_per_second_max;      /* per address; 0: none */
+    uint32_t handshake_timeout_ms;        /* from accept to a known or registering device */
+    uint32_t heartbeat_ms;
+    uint32_t mail_in_flight_max;
+    uint32_t mail_in_flight_bytes_max;
+    uint32_t sends_in_flight_max;
+    uint32_t queue_messages_max; /* per device */
+    uint64_t queue_bytes_max;
+    uint32_t sender_share_percent; /* of a queue, for one sender: 10 */
+    uint64_t mail_expiry_ms;       /* 30 days */
+    uint32_t hold_ms_min, hold_ms_max;
+    bool hold; /* off: store at once */
+    uint32_t mailbox_idle_ms, account_idle_ms;
+    uint32_t code_expiry_ms, code_attempts_max;
+    uint32_t codes_per_number_hour, codes_per_prefix_hour, codes_per_address_hour, codes_per_hour;
+    uint32_t drain_ms; /* SIGTERM: at most this long */
+};
+
+struct node {
+    const char *name;
+    const char *data; /* directory */
+    struct engine *engine;
+    uint64_t boot; /* durable before use; the high half of epochs */
+    struct node_limits limits;
+
+    uint8_t noise_secret[32], noise_public[32];
+    uint8_t cluster_public[32];
+    const uint8_t *certificate; /* encoded, net/certificate.h */
+    size_t certificate_bytes;
+    const char *home_address; /* what `welcome` names, "ws://host:port" */
+    const char *sms_command;  /* NULL: registration is refused with a reason */
+
+    const int *listening_fds; /* from the heart */
+    unsigned listening_count;
+    const int *metrics_fds;
+    unsigned metrics_count;
+
+    /* Gauges and flags that several shards write. */
+    _Atomic uint64_t activations;   /* of mailboxes in this boot; the low half of epochs */
+    _Atomic uint64_t users_reserved; /* user ids: [next, reserved) are ours to give */
+    _Atomic uint32_t connections;
+    _Atomic uint32_t handshakes_now;
+    _Atomic bool draining;
+    _Atomic bool store_full; /* the committer saw -ENOSPC; cleared by the next success */
+};
+
+static inline struct node *node_current(void) {
+    return actor_context();
+}
+
+void node_limits_default(struct node_limits *limits);
+
+/* The classes, for actor_send_named and the tree. */
+extern const struct actor_class listener_class;
+extern const struct actor_class connection_class;
+extern const struct actor_class mailbox_class; /* key: user id */
+extern const struct actor_class account_class; /* key: user id */
+extern const struct actor_class number_class;  /* key: the E.164 digits as a number */
+extern const struct actor_class limits_class;
+extern const struct actor_class committer_class;
+extern const struct actor_class metrics_class;
+extern const struct actor_class drainer_class;
+
+/* The registered names of actors that are one per node. */
+#define COMMITTER_NAME "committer"
+#define LIMITS_NAME "limits"
+
+/* The supervision tree, in one table (tree.c). */
+extern const struct supervisor_spec tern_tree;
+
+#endif
