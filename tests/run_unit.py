@@ -36,8 +36,6 @@ def count(files):
 def run(program, results):
     """Run one program; return (tests, failures, what to show)."""
     stem = os.path.join(results, "-".join(program.split("/")[-2:]))
-    for old in glob.glob(stem + ".*.xml"):
-        os.remove(old)
     environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="xml", CMOCKA_XML_FILE=stem + ".%g.xml")
     try:
         done = subprocess.run([program], env=environment, timeout=SECONDS_MAX, text=True, errors="replace",
@@ -71,6 +69,8 @@ def main():
     parser.add_argument("programs", nargs="*")
     options = parser.parse_args()
     os.makedirs(options.results, exist_ok=True)
+    for old in glob.glob(os.path.join(options.results, "*.xml")):
+        os.remove(old)
     tests = failures = 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for ran, failed, text in pool.map(lambda program: run(program, options.results), options.programs):

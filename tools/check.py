@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build and test everything: one line per step, and last `N passed, N failed`.
+
+Each step returns (passed, failed). Results are read from the XML that cmocka and pytest write, never
+from their text. A step that cannot run (a build that fails, a program that crashes, a hang) is one
+failure. Exits 1 when anything failed, or when no test ran at all.
+"""
+import concurrent.futures
+import glob
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+import run_unit  # noqa: E402  (the reader of result files)
+
+JOBS = os.cpu_count() or 1
+RESULTS = "build/results"
+FOLDERS = ("runtime", "storage", "net", "actors", "tools", "bench", "tests")
+STEP_SECONDS_MAX = 600
+FUZZ_SECONDS = 4
+
+
+def run(command, seconds=STEP_SECONDS_MAX):
+    """Run a command in a process group of its own; return (status, output). A hang is ended, and is a failure."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+    try:
+        output = process.communicate(timeout=seconds)[0]
+        return process.returncode, output
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return -1, process.communicate()[0] + "\nno end after %d s: %s" % (seconds, " ".join(command))
+
+
+def c_files(*suffixes):
+    return sorted(path for folder in FOLDERS for suffix in suffixes
+                  for path in glob.glob(folder + "/**/*" + suffix, recursive=True))
+
+
+def check_command(command):
+    """A command that is one test: it passes, or fails and shows what it said."""
+    status, output = run(command)
+    if status != 0:
+        print(output.rstrip()[-12000:])
+    return (0, 1) if status else (1, 0)
+
+
+def check_format():
+    """One test per file, so that the line below says how many to format."""
+    files = c_files(".c", ".h")
+    status, output = run(["clang-format-14", "--dry-run", *files])
+    wrong = sorted(set(re.findall(r"^(\S+?):\d+:\d+: warning", output, re.MULTILINE)))
+    if wrong:
+        print("to mend: clang-format-14 -i " + " ".join(wrong))
+    elif status != 0:
+        print(output)
+        return 0, 1
+    return len(files) - len(wrong), len(wrong)
+
+
+def build(*arguments):
+    return check_command(["scons", "-Q", "-j%d" % JOBS, *arguments])
+
+
+def check_units(variant):
+    """Run the unit programs that the build left in build/<variant>."""
+    programs = sorted(path for path in glob.glob("build/%s/tests/unit/*/test_*" % variant) if "." not in path
+                      and os.path.exists(path.replace("build/%s/" % variant, "") + ".c"))
+    results = os.path.join(RESULTS, variant)
+    status, output = run(["/usr/bin/python3", "tests/run_unit.py", "--results", results,
+                          *map(os.path.abspath, programs)], 2 * STEP_SECONDS_MAX)
+    tests, failures = run_unit.count(glob.glob(results + "/*.xml"))
+    if status != 0:
+        print(output.rstrip()[-12000:])
+        failures = failures or 1
+    return max(tests - failures, 0), failures
+
+
+def check_pytest(folder):
+    if not os.path.isdir(folder):
+        return 0, 0
+    result = os.path.abspath(os.path.join(RESULTS, folder.replace("/", "-") + ".xml"))
+    if os.path.exists(result):
+        os.remove(result)
+    status, output = run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider",
+                          "--junitxml", result, folder])
+    tests, failures = run_unit.count([result]) if os.path.exists(result) else (0, 0)
+    if status not in (0, 5):  # 5: no test was found, which the sum shows
+        print(output.rstrip()[-12000:])
+        failures = failures or 1
+    return max(tests - failures, 0), failures
+
+
+def check_fuzzers():
+    """A few seconds of each fuzzer over its corpus: what was once found stays found."""
+    sources = sorted(glob.glob("tests/fuzz/fuzz_*.c"))
+    commands = [["/usr/bin/python3", "tests/fuzz/run_fuzzer.py", "--seconds", str(FUZZ_SECONDS),
+                 os.path.abspath("build/fuzz/" + source[:-2]), source] for source in sources]
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        counts = list(pool.map(check_command, commands))
+    return sum(passed for passed, _ in counts), sum(failed for _, failed in counts)
+
+
+def content_key(path, seen):
+    """Add to `seen` this file and all of ours that it includes, whose content decides what clang-tidy says."""
+    if path in seen or not os.path.isfile(path):
+        return
+    with open(path, encoding="utf-8") as file:
+        seen[path] = text = file.read()
+    for target in re.findall(r'#\s*include\s*"([^"]+)"', text):
+        content_key(target, seen)
+
+
+def tidy(path):
+    """clang-tidy of one file, unless the same content was clean before."""
+    seen = {}
+    content_key(path, seen)
+    with open(".clang-tidy", encoding="utf-8") as file:
+        seen[".clang-tidy"] = file.read()
+    key = hashlib.sha256(repr(sorted(seen.items())).encode()).hexdigest()
+    mark = os.path.join("build/tidy", key)
+    if os.path.exists(mark):
+        return 0
+    status, output = run(["clang-tidy-14", "--quiet", "-p", ".", path])
+    if status == 0:
+        open(mark, "w").close()
+    else:
+        print(output.rstrip()[-6000:])
+    return 1 if status else 0
+
+
+def check_tidy():
+    os.makedirs("build/tidy", exist_ok=True)
+    files = [path for path in c_files(".c") if not path.startswith("tests/fuzz/")]
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        failed = sum(pool.map(tidy, files))
+    return len(files) - failed, failed
+
+
+STEPS = [
+    ("format", check_format),
+    ("layering", lambda: check_pytest("tests/layering")),
+    ("build, debug", build),
+    ("unit tests", lambda: check_units("debug")),
+    ("scenarios", lambda: check_pytest("tests/scenario")),
+    ("build, address and undefined sanitizers", lambda: build("sanitize=address,undefined", "unit")),
+    ("unit tests, sanitized", lambda: check_units("debug-address-undefined")),
+    ("build, fuzzers", lambda: build("fuzzers")),
+    ("fuzzers", check_fuzzers),
+    ("clang-tidy", check_tidy),
+]
+
+
+def main():
+    os.chdir(ROOT)
+    os.makedirs(RESULTS, exist_ok=True)
+    passed = failed = 0
+    for name, step in STEPS:
+        begin = time.monotonic()
+        good, bad = step()
+        passed, failed = passed + good, failed + bad
+        print("%-42s %4d passed, %d failed, %.0f s" % (name, good, bad, time.monotonic() - begin), flush=True)
+    print("%d passed, %d failed" % (passed, failed))
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
