@@ -2,11 +2,13 @@
 /*
  * What the product's actors say to each other: every kind once, with its payload.
  *
- *   device ─► connection(A) ─SEND─► mailbox(A) ─DELIVER─► mailbox(B) ─MAIL─► connection(B) ─► device
- *   device ─► connection(B) ─ACK──► mailbox(B) ─SETTLED─► mailbox(A) ─ANSWER─► connection(A) ─► device
+ *   device ─► connection(A) ─SEND─► mailbox(A) ─DELIVER─► mailbox(B) ─MAIL─► connection(B) ─►
+ * device device ─► connection(B) ─ACK──► mailbox(B) ─SETTLED─► mailbox(A) ─ANSWER─► connection(A)
+ * ─► device
  *
- * A kind's payload struct is in the comment beside it. Content travels in the message's blob, by reference.
- * Payloads are plain data; ids are host order; times are Unix milliseconds unless named otherwise.
+ * A kind's payload struct is in the comment beside it. Content travels in the message's blob, by
+ * reference. Payloads are plain data; ids are host order; times are Unix milliseconds unless named
+ * otherwise.
  */
 #ifndef TERN_ACTORS_MESSAGES_H
 #define TERN_ACTORS_MESSAGES_H
@@ -68,7 +70,7 @@ enum message_kind {
 #undef X
         TERN_KIND_END,
 };
-_Static_assert(TERN_KIND_END <= ACTOR_KIND_MAX, "kinds fit the handler tables");
+_Static_assert((int)TERN_KIND_END <= (int)ACTOR_KIND_MAX, "kinds fit the handler tables");
 
 struct device_address {
     uint64_t user;
@@ -83,8 +85,9 @@ struct known_device {
     int error; /* negative errno: storage failed */
 };
 
-/* A connection announces itself to its user's mailbox; the reply is CONNECTION_ATTACHED. It attaches again,
- * with its present state, when the mailbox went down. It monitors the mailbox's id while attached. */
+/* A connection announces itself to its user's mailbox; the reply is CONNECTION_ATTACHED. It
+ * attaches again, with its present state, when the mailbox went down. It monitors the mailbox's id
+ * while attached. */
 struct mailbox_attach {
     struct actor_id connection;
     uint32_t device;
@@ -125,8 +128,8 @@ struct mailbox_send {
     uint64_t lamport, chat_n;
     struct content_spans spans;
 };
-/* To the recipient's mailbox (also to the sender's own, for its other devices). Answered by exactly one
- * MAILBOX_SETTLED with the same `open`, unless one of the two goes down. */
+/* To the recipient's mailbox (also to the sender's own, for its other devices). Answered by exactly
+ * one MAILBOX_SETTLED with the same `open`, unless one of the two goes down. */
 struct mailbox_deliver {
     struct actor_id sender_mailbox;
     uint64_t open; /* the sender's mailbox's reference */
@@ -141,7 +144,8 @@ struct mailbox_deliver {
     struct content_spans spans;
 };
 /* code ok: durable, or acknowledged by every device (`acknowledged`: then also delivered).
- * stale: the blob holds the encoded stale body. full, not_found, overloaded, unavailable, ...: refused. */
+ * stale: the blob holds the encoded stale body. full, not_found, overloaded, unavailable, ...:
+ * refused. */
 struct mailbox_settled {
     uint64_t open;
     struct device_address recipient; /* device: the one that acknowledged, if one did */
@@ -201,8 +205,8 @@ struct mailbox_receipt {
     uint64_t chat; /* the peer */
     uint16_t id_count;
 };
-/* To the mailbox of whoever sent the messages. If `reference` is not 0 it answers STATUS_TAKEN when the
- * status is durable or acknowledged: until then the reporter keeps what it reports of. */
+/* To the mailbox of whoever sent the messages. If `reference` is not 0 it answers STATUS_TAKEN when
+ * the status is durable or acknowledged: until then the reporter keeps what it reports of. */
 struct mailbox_status {
     struct actor_id reporter;
     uint64_t reference;
@@ -221,7 +225,8 @@ struct mailbox_status_taken {
 struct commit_request {
     struct actor_id reply_to; /* nobody: no answer wanted */
     uint64_t reference;
-    uint8_t sync; /* 0: may ride along with the next synced group; then the answer says only: written */
+    uint8_t
+        sync; /* 0: may ride along with the next synced group; then the answer says only: written */
 };
 struct commit_result {
     uint64_t reference;

@@ -2,8 +2,9 @@
 /*
  * A node's own state, shared by its actors: what is fixed at start, and a few atomic gauges.
  *
- * `actor_context()` is a `struct node`. It is made before the runtime starts and outlives it; its plain
- * fields are constant from then on. Several nodes can live in one process (the simulator does it).
+ * `actor_context()` is a `struct node`. It is made before the runtime starts and outlives it; its
+ * plain fields are constant from then on. Several nodes can live in one process (the simulator does
+ * it).
  */
 #ifndef TERN_ACTORS_NODE_H
 #define TERN_ACTORS_NODE_H
@@ -57,7 +58,7 @@ struct node {
     unsigned metrics_count;
 
     /* Gauges and flags that several shards write. */
-    _Atomic uint64_t activations;   /* of mailboxes in this boot; the low half of epochs */
+    _Atomic uint64_t activations;    /* of mailboxes in this boot; the low half of epochs */
     _Atomic uint64_t users_reserved; /* user ids: [next, reserved) are ours to give */
     _Atomic uint32_t connections;
     _Atomic uint32_t handshakes_now;

@@ -2,18 +2,19 @@
 /*
  * Actors: a class, a small state, a mailbox, and nothing shared.
  *
- *   actor_spawn ──► init(state, argument) ─► handlers, one message at a time ─► terminate(state, reason)
+ *   actor_spawn ─► init(state, argument) ─► handlers, one by one ─► terminate(state, reason)
  *
- * An actor lives on one shard for its life. Its handlers run on that shard's thread, to completion, one
- * at a time; they may not block. All functions here are for the current actor's own thread unless said
- * otherwise: the runtime knows which actor is running, so `self` is never passed.
+ * An actor lives on one shard for its life. Its handlers run on that shard's thread, to completion,
+ * one at a time; they may not block. All functions here are for the current actor's own thread
+ * unless said otherwise: the runtime knows which actor is running, so `self` is never passed.
  *
  * A handler is given the address of the message's pointer. It may read it, give it on (`actor_send`
- * nulls the pointer), keep it (`message_keep`), or leave it: what is left is freed after the handler.
+ * nulls the pointer), keep it (`message_keep`), or leave it: what is left is freed after the
+ * handler.
  *
- * What an actor owns goes when it ends, however it ends: its state, its memory from `actor_allocate`, its
- * timers, its sockets, its monitors and its names. Buffers that the kernel still reads belong to the
- * reactor, never to an actor.
+ * What an actor owns goes when it ends, however it ends: its state, its memory from
+ * `actor_allocate`, its timers, its sockets, its monitors and its names. Buffers that the kernel
+ * still reads belong to the reactor, never to an actor.
  */
 #ifndef TERN_RUNTIME_ACTOR_H
 #define TERN_RUNTIME_ACTOR_H
@@ -41,7 +42,8 @@ struct actor_class {
     int (*init)(void *state, const void *argument);
     /* May send; may not fail. Optional. Also runs after actor_fail, on a state that may be odd. */
     void (*terminate)(void *state, int reason);
-    /* Indexed by message kind; kinds with no handler go to `otherwise`, or are counted and freed. */
+    /* Indexed by message kind; kinds with no handler go to `otherwise`, or are counted and freed.
+     */
     const struct actor_handler *handlers;
     uint16_t handler_count;
     message_fn otherwise;
@@ -92,24 +94,24 @@ struct actor_down {
     int reason;
 };
 
-/* --- sending --------------------------------------------------------------------------------------- */
+/* --- sending --- */
 
-/* Gives the message to an actor. 0: it is no longer yours (*message is NULL), also when the id turns out
- * to be stale (then it comes back as refused if the sender is an actor, else it is counted and freed).
- * -ENOBUFS: a bound is reached and it is still yours. Order is kept per sender and receiver.
- * From a thread that is no shard use runtime_send. */
+/* Gives the message to an actor. 0: it is no longer yours (*message is NULL), also when the id
+ * turns out to be stale (then it comes back as refused if the sender is an actor, else it is
+ * counted and freed). -ENOBUFS: a bound is reached and it is still yours. Order is kept per sender
+ * and receiver. From a thread that is no shard use runtime_send. */
 int actor_send(struct actor_id to, struct message **message);
 /* The same to (class, key): activates it where the placement puts it. */
 int actor_send_named(const struct actor_class *class, uint64_t key, struct message **message);
 /* Shorthand: a message without payload. */
 int actor_signal(struct actor_id to, uint16_t kind);
 
-/* Puts the message aside, in order, until actor_undefer puts all of them in front of the mailbox: for an
- * actor that waits (for its state from storage, say). Counted in the mailbox's bounds. */
+/* Puts the message aside, in order, until actor_undefer puts all of them in front of the mailbox:
+ * for an actor that waits (for its state from storage, say). Counted in the mailbox's bounds. */
 void actor_defer(struct message **message);
 void actor_undefer(void);
 
-/* --- life ------------------------------------------------------------------------------------------ */
+/* --- life --- */
 
 /* On this shard, as a child of `supervisor` (nobody: no supervisor; its failure is only counted).
  * Fails with what init returned, or -ENOMEM, -ENOSPC (no slot). */
@@ -124,14 +126,15 @@ unsigned actor_shard_of(const struct actor_class *class, uint64_t key);
 
 /* Leaves the handler at once and ends this actor only. `why` is a constant string, for the log. */
 __attribute__((noreturn)) void actor_fail(int reason, const char *why);
-#define actor_ensure(condition, reason)                                                            \
+#define actor_ensure(condition, reason) \
     (__builtin_expect(!!(condition), 1) ? (void)0 : actor_fail(reason, #condition))
 /* Ends this actor in order when the handler returns. */
 void actor_stop(int reason);
 /* Ends another: ACTOR_KILLED cannot be trapped and overtakes its mailbox. */
 void actor_kill(struct actor_id actor, int reason);
 
-/* A message ACTOR_DOWN when it ends; at once if it is no more. Returns a reference for unmonitor. */
+/* A message ACTOR_DOWN when it ends; at once if it is no more. Returns a reference for unmonitor.
+ */
 uint64_t actor_monitor(struct actor_id actor);
 void actor_unmonitor(uint64_t reference);
 /* Ends together unless one traps exits; actors on any shard. */
@@ -139,7 +142,7 @@ void actor_link(struct actor_id actor);
 void actor_unlink(struct actor_id actor);
 void actor_trap_exits(bool trap);
 
-/* --- names ----------------------------------------------------------------------------------------- */
+/* --- names --- */
 
 /* Makes `supervisor` the parent of the (class, key) actors of this shard. */
 void actor_serve_class(const struct actor_class *class, struct actor_id supervisor);
@@ -148,14 +151,15 @@ void actor_serve_class(const struct actor_class *class, struct actor_id supervis
 int actor_register(const char *name);
 struct actor_id actor_whereis(const char *name);
 
-/* --- memory, time, long work ----------------------------------------------------------------------- */
+/* --- memory, time, long work --- */
 
 /* Zeroed; owned by the running actor; freed with it at the latest. */
 void *actor_allocate(size_t bytes);
 void *actor_reallocate(void *memory, size_t bytes); /* grown bytes are not zeroed */
 void actor_free(void *memory);
 
-/* A message of `kind` with struct actor_timer_fired after delay_ms, once. Canceled with the actor. */
+/* A message of `kind` with struct actor_timer_fired after delay_ms, once. Canceled with the actor.
+ */
 struct actor_timer {
     uint64_t bits; /* zero: none */
 };
@@ -164,26 +168,28 @@ struct actor_timer_fired {
     uint64_t argument;
 };
 struct actor_timer actor_timer_start(uint64_t delay_ms, uint16_t kind, uint64_t argument);
-/* True if it had not fired and never will. Sets *timer to none. A fired timer whose message is still in
- * the mailbox is taken back too: after cancel its message is never handled. */
+/* True if it had not fired and never will. Sets *timer to none. A fired timer whose message is
+ * still in the mailbox is taken back too: after cancel its message is never handled. */
 bool actor_timer_cancel(struct actor_timer *timer);
 
-uint64_t actor_now_ms(void);      /* monotonic; read once per turn */
-uint64_t actor_now_ns(void);      /* monotonic; read now */
-uint64_t actor_wall_ms(void);     /* Unix time in milliseconds */
+uint64_t actor_now_ms(void);                   /* monotonic; read once per turn */
+uint64_t actor_now_ns(void);                   /* monotonic; read now */
+uint64_t actor_wall_ms(void);                  /* Unix time in milliseconds */
 void actor_random(void *bytes, size_t length); /* cryptographic, through the seam */
 uint64_t actor_random_below(uint64_t bound);   /* uniform in [0, bound) */
 
 /* True when this turn has used its share; continue by sending to oneself. */
 bool actor_yield_due(void);
 
-/* What must block: `run` is called with the message on a pool thread, then the message comes back to this
- * actor as it is (its kind chosen by the caller), in no order with other jobs. -ENOBUFS: the pool's queue
- * is full and the message is still yours. `run` may read and write the message and what it points to,
- * nothing of the actor. If the actor has ended meanwhile, the message is freed. */
+/* What must block: `run` is called with the message on a pool thread, then the message comes back
+ * to this actor as it is (its kind chosen by the caller), in no order with other jobs. -ENOBUFS:
+ * the pool's queue is full and the message is still yours. `run` may read and write the message and
+ * what it points to, nothing of the actor. If the actor has ended meanwhile, the message is freed.
+ */
 int actor_run_blocking(void (*run)(struct message *message), struct message **message);
 
-/* Counts an event of this class under a constant name; seen in /metrics as tern_events_total{name=}. */
+/* Counts an event of this class under a constant name; seen in /metrics as
+ * tern_events_total{name=}. */
 void actor_count(const char *name, uint64_t n);
 /* One log line, rate-limited per place; printf-like; levels as in log.h. See log.h for macros. */
 

@@ -3,14 +3,15 @@
  * Checks of our own invariants, on in every build.
  *
  * CHECK(condition) is for bugs: what it tests can be false only if our code is wrong. It prints the
- * expression and its place, and aborts; the crash handler adds the actor that was running and the heart
- * restarts the node. Never use it for input from outside (see net/parse.h) nor for failures that are
- * expected (a negative errno) nor for what one actor cannot go on with (`actor_ensure`, actor.h).
+ * expression and its place, and aborts; the crash handler adds the actor that was running and the
+ * heart restarts the node. Never use it for input from outside (see net/parse.h) nor for failures
+ * that are expected (a negative errno) nor for what one actor cannot go on with (`actor_ensure`,
+ * actor.h).
  */
 #ifndef TERN_RUNTIME_CHECK_H
 #define TERN_RUNTIME_CHECK_H
 
-#define CHECK(condition)                                                                           \
+#define CHECK(condition) \
     (__builtin_expect(!!(condition), 1) ? (void)0 : check_failed(#condition, __FILE__, __LINE__))
 
 /* Prints one line to standard error and aborts. Any thread. */

@@ -2,11 +2,11 @@
 /*
  * The heart: a small parent process that outlives crashes of the node.
  *
- * It opens the listening sockets and passes them on by descriptor number (a killed process's rings hold
- * its ports for some 100 ms), starts the node as its child, forwards SIGTERM, SIGINT and SIGHUP, and starts
- * it again when it died of anything but an orderly end: at once, then with backoff. After too many
- * restarts in a period it gives up loudly. The child dies with it (PR_SET_PDEATHSIG). Single-threaded; it
- * holds no state worth losing.
+ * It opens the listening sockets and passes them on by descriptor number (a killed process's rings
+ * hold its ports for some 100 ms), starts the node as its child, forwards SIGTERM, SIGINT and
+ * SIGHUP, and starts it again when it died of anything but an orderly end: at once, then with
+ * backoff. After too many restarts in a period it gives up loudly. The child dies with it
+ * (PR_SET_PDEATHSIG). Single-threaded; it holds no state worth losing.
  */
 #ifndef TERN_RUNTIME_HEART_H
 #define TERN_RUNTIME_HEART_H
@@ -23,10 +23,11 @@ struct heart_listener {
 struct heart_options {
     struct heart_listener *listeners;
     unsigned listener_count;
-    unsigned restarts_max; /* within period_ms; 0: 10 */
-    uint32_t period_ms;    /* 0: 60,000 */
+    unsigned restarts_max;   /* within period_ms; 0: 10 */
+    uint32_t period_ms;      /* 0: 60,000 */
     uint32_t backoff_ms_max; /* 0: 5,000 */
-    /* Runs in the child; its result is the child's exit status. HEART_EXIT_* say what the heart does. */
+    /* Runs in the child; its result is the child's exit status. HEART_EXIT_* say what the heart
+     * does. */
     int (*child)(void *context, unsigned starts);
     void *context;
 };
@@ -36,8 +37,8 @@ struct heart_options {
 #define HEART_EXIT_CONFIGURATION 78 /* EX_CONFIG: starting again would not help */
 #define HEART_EXIT_UNAVAILABLE 69   /* EX_UNAVAILABLE: data directory in use, port taken */
 
-/* Opens the listeners (SO_REUSEADDR, TCP_NODELAY, TCP_USER_TIMEOUT set for what they accept). On failure
- * -errno and `*failed` is the index of the listener. */
+/* Opens the listeners (SO_REUSEADDR, TCP_NODELAY, TCP_USER_TIMEOUT set for what they accept). On
+ * failure -errno and `*failed` is the index of the listener. */
 int heart_listen(struct heart_listener *listeners, unsigned count, unsigned *failed);
 /* Returns the exit status for main. Call before any thread exists. */
 int heart_run(const struct heart_options *options);

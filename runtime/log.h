@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Log lines: one each, levels, rate-limited per place in the code with a count of what was suppressed.
+ * Log lines: one each, levels, rate-limited per place in the code with a count of what was
+ * suppressed.
  *
- * Never a message's content, a key, or a phone number in full (log_phone masks one). Text on a terminal,
- * JSON (ECS field names) otherwise. Any thread; a shard never blocks on it (a full sink drops and counts).
+ * Never a message's content, a key, or a phone number in full (log_phone masks one). Text on a
+ * terminal, JSON (ECS field names) otherwise. Any thread; a shard never blocks on it (a full sink
+ * drops and counts).
  */
 #ifndef TERN_RUNTIME_LOG_H
 #define TERN_RUNTIME_LOG_H
@@ -21,10 +23,10 @@ struct log_site {
     uint64_t second;
 };
 
-#define LOG_AT(level, ...)                                                                         \
-    do {                                                                                           \
-        static struct log_site log_site_here = {__FILE__, __LINE__, level, 0, 0, 0};               \
-        log_write(&log_site_here, __VA_ARGS__);                                                    \
+#define LOG_AT(level, ...)                                                           \
+    do {                                                                             \
+        static struct log_site log_site_here = {__FILE__, __LINE__, level, 0, 0, 0}; \
+        log_write(&log_site_here, __VA_ARGS__);                                      \
     } while (0)
 #define log_debug(...) LOG_AT(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...) LOG_AT(LOG_INFO, __VA_ARGS__)

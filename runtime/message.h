@@ -2,10 +2,10 @@
 /*
  * Messages and blobs: what actors give to each other.
  *
- * A message is one allocation: a header of one cache line, then its payload. It has one owner at a time;
- * sending gives it away. A small payload lies inline. Something large lies in a blob, which is immutable
- * once shared and counted by reference across shards; a message owns at most one blob and releases it
- * when it is freed, so that whoever drops a message drops all of it.
+ * A message is one allocation: a header of one cache line, then its payload. It has one owner at a
+ * time; sending gives it away. A small payload lies inline. Something large lies in a blob, which
+ * is immutable once shared and counted by reference across shards; a message owns at most one blob
+ * and releases it when it is freed, so that whoever drops a message drops all of it.
  */
 #ifndef TERN_RUNTIME_MESSAGE_H
 #define TERN_RUNTIME_MESSAGE_H
@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Node, shard, slot and generation in 64 bits. Zero is nobody. A stale id is refused by its shard. */
+/* Node, shard, slot and generation in 64 bits. Zero is nobody. A stale id is refused by its shard.
+ */
 struct actor_id {
     uint64_t bits;
 };
@@ -28,8 +29,9 @@ struct actor_class;
 struct blob;
 
 enum message_flags {
-    MESSAGE_SYSTEM = 1,  /* never refused by a bound: down, exit, timers, socket events, pool results */
-    MESSAGE_NAMED = 2,   /* `to.bits` is a key, `to_class` the class: resolved by the owning shard */
+    MESSAGE_SYSTEM =
+        1, /* never refused by a bound: down, exit, timers, socket events, pool results */
+    MESSAGE_NAMED = 2, /* `to.bits` is a key, `to_class` the class: resolved by the owning shard */
     MESSAGE_REFUSED = 4, /* comes back to its sender: the mailbox it was for was full or is gone */
 };
 
@@ -64,8 +66,8 @@ static inline void *message_payload(struct message *message) {
 #define message_as(message, type) ((type *)message_payload_checked(message, sizeof(type)))
 void *message_payload_checked(struct message *message, size_t bytes);
 
-/* Immutable once shared. `blob_create` returns it with one reference and writable bytes. Any thread.
- * The count is the only field that is written after sharing. */
+/* Immutable once shared. `blob_create` returns it with one reference and writable bytes. Any
+ * thread. The count is the only field that is written after sharing. */
 #define BLOB_BYTES_MAX (1u << 24)
 struct blob *blob_create(size_t bytes);
 struct blob *blob_copy_of(const void *bytes, size_t length);

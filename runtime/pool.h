@@ -2,8 +2,9 @@
 /*
  * The blocking pool: threads of its own for what must block (RocksDB, fsync, password hashing).
  *
- * A job is a message: its `run` is called with it on a pool thread, then it goes back to the actor that
- * gave it (actor_run_blocking). The simulator runs jobs at a time of its choosing on its one thread.
+ * A job is a message: its `run` is called with it on a pool thread, then it goes back to the actor
+ * that gave it (actor_run_blocking). The simulator runs jobs at a time of its choosing on its one
+ * thread.
  */
 #ifndef TERN_RUNTIME_POOL_H
 #define TERN_RUNTIME_POOL_H

@@ -2,9 +2,10 @@
 /*
  * The reactor seam: one reactor per shard turns completions of the kernel into messages for actors.
  *
- * Implementations: reactor_uring.c; later libev and the simulator. socket.c holds what they share (the
- * table of sockets, who owns which, one send in flight, pause, close) and calls these operations; an
- * implementation reports completions by the reactor_on_ functions. All on the shard's thread, but `wake`.
+ * Implementations: reactor_uring.c; later libev and the simulator. socket.c holds what they share
+ * (the table of sockets, who owns which, one send in flight, pause, close) and calls these
+ * operations; an implementation reports completions by the reactor_on_ functions. All on the
+ * shard's thread, but `wake`.
  */
 #ifndef TERN_RUNTIME_REACTOR_H
 #define TERN_RUNTIME_REACTOR_H
@@ -18,8 +19,9 @@ struct reactor_ops {
     const char *name;
     int (*create)(struct shard *shard, struct reactor **reactor);
     void (*destroy)(struct reactor *reactor);
-    /* Submits what is prepared, collects completions (calling reactor_on_*). Waits at most timeout_ns (0:
-     * not at all; UINT64_MAX: until something happens or `wake`). Returns how many events it reported. */
+    /* Submits what is prepared, collects completions (calling reactor_on_*). Waits at most
+     * timeout_ns (0: not at all; UINT64_MAX: until something happens or `wake`). Returns how many
+     * events it reported. */
     unsigned (*poll)(struct reactor *reactor, uint64_t timeout_ns);
     /* Any thread: makes a poll that waits return. Cheap when it doesn't wait. */
     void (*wake)(struct reactor *reactor);

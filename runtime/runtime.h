@@ -2,9 +2,9 @@
 /*
  * A runtime: shards (one scheduler thread per core), a blocking pool, and the seams they stand on.
  *
- * `runtime_start` makes the shards, starts the supervision tree on shard 0, and returns; the caller's
- * thread goes on (it usually calls runtime_wait). Everything is per runtime; there is no global state but
- * the thread-local "current shard".
+ * `runtime_start` makes the shards, starts the supervision tree on shard 0, and returns; the
+ * caller's thread goes on (it usually calls runtime_wait). Everything is per runtime; there is no
+ * global state but the thread-local "current shard".
  */
 #ifndef TERN_RUNTIME_RUNTIME_H
 #define TERN_RUNTIME_RUNTIME_H
@@ -15,14 +15,14 @@
 struct runtime;
 
 struct runtime_options {
-    unsigned shards;             /* 0: one per core */
-    unsigned pool_threads;       /* 0: 4 */
-    uint16_t node;               /* this node's number in ids; 0 is fine alone */
-    uint32_t actors_max;         /* per shard; 0: 16 M */
-    const struct seams *seams;   /* NULL: seams_system() */
+    unsigned shards;           /* 0: one per core */
+    unsigned pool_threads;     /* 0: 4 */
+    uint16_t node;             /* this node's number in ids; 0 is fine alone */
+    uint32_t actors_max;       /* per shard; 0: 16 M */
+    const struct seams *seams; /* NULL: seams_system() */
     const struct supervisor_spec *root;
-    void *context;               /* for actor_context() */
-    bool pin_threads;            /* a shard to a core */
+    void *context;    /* for actor_context() */
+    bool pin_threads; /* a shard to a core */
 };
 
 /* 0 or a negative errno. The root supervisor's fixed children are started before it returns. */
@@ -33,13 +33,14 @@ void runtime_stop(struct runtime *runtime, int exit_code);
 int runtime_wait(struct runtime *runtime);
 void runtime_destroy(struct runtime *runtime);
 
-/* From a thread that is no shard (pool threads, main). Never refused by a bound. Takes the message. */
+/* From a thread that is no shard (pool threads, main). Never refused by a bound. Takes the message.
+ */
 void runtime_send(struct runtime *runtime, struct actor_id to, struct message **message);
 
 /* The runtime of the running actor. */
 struct runtime *runtime_current(void);
 
-/* --- inspection: read from any thread without stopping a shard ------------------------------------- */
+/* --- inspection: read from any thread without stopping a shard --- */
 
 struct runtime_class_counters {
     const char *name;

@@ -2,8 +2,8 @@
 /*
  * The seams: everything by which the world enters a runtime, as tables of functions.
  *
- * A simulator gives other tables. Nothing in runtime/, net/, storage/ or actors/ reads a clock, draws a
- * random byte, does I/O, starts a program or meets a signal but through these.
+ * A simulator gives other tables. Nothing in runtime/, net/, storage/ or actors/ reads a clock,
+ * draws a random byte, does I/O, starts a program or meets a signal but through these.
  */
 #ifndef TERN_RUNTIME_SEAMS_H
 #define TERN_RUNTIME_SEAMS_H

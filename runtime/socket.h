@@ -2,13 +2,14 @@
 /*
  * Stream sockets as an actor sees them. Events come as messages; nothing here blocks.
  *
- * A socket belongs to one actor and closes with it. Bytes that arrive are borrowed: `struct socket_data`
- * points into a buffer of the reactor that is given back when the handler returns (never keep such a
- * message). An idle socket holds no buffer. Bytes to send lie in a `struct socket_buffer`, which belongs
- * to the reactor from socket_send on, whatever happens to the actor: the kernel may still be reading it.
+ * A socket belongs to one actor and closes with it. Bytes that arrive are borrowed: `struct
+ * socket_data` points into a buffer of the reactor that is given back when the handler returns
+ * (never keep such a message). An idle socket holds no buffer. Bytes to send lie in a `struct
+ * socket_buffer`, which belongs to the reactor from socket_send on, whatever happens to the actor:
+ * the kernel may still be reading it.
  *
- * One send is in flight per socket at a time (two could interleave): further output is gathered by the
- * actor and sent when SOCKET_SENT arrives.
+ * One send is in flight per socket at a time (two could interleave): further output is gathered by
+ * the actor and sent when SOCKET_SENT arrives.
  */
 #ifndef TERN_RUNTIME_SOCKET_H
 #define TERN_RUNTIME_SOCKET_H
@@ -29,7 +30,8 @@ struct socket_address { /* enough for IPv4 and IPv6; unix sockets have family AF
 };
 
 struct socket_accepted {
-    struct socket_id socket; /* unowned until socket_own; closed if nobody owns it within this turn */
+    struct socket_id
+        socket; /* unowned until socket_own; closed if nobody owns it within this turn */
     struct socket_address peer;
 };
 struct socket_data {
@@ -63,8 +65,8 @@ int socket_own(struct socket_id socket);
 int socket_connect(const struct socket_address *peer, const struct socket_address *local,
                    struct socket_id *socket);
 
-/* Stops receiving (data waits in the kernel) and goes on: the flow control of what is behind. Data that
- * has already been received may still arrive after a pause. */
+/* Stops receiving (data waits in the kernel) and goes on: the flow control of what is behind. Data
+ * that has already been received may still arrive after a pause. */
 void socket_pause(struct socket_id socket);
 void socket_resume(struct socket_id socket);
 
@@ -76,8 +78,9 @@ uint8_t *socket_buffer_bytes(struct socket_buffer *buffer);
 size_t socket_buffer_capacity(const struct socket_buffer *buffer);
 void socket_buffer_destroy(struct socket_buffer *buffer); /* one that was not sent */
 
-/* Sends bytes [offset, offset + length). 0: *buffer is the reactor's now and NULL; SOCKET_SENT follows, or
- * SOCKET_CLOSED. -EBUSY: a send is in flight; -EPIPE: closing or gone; then it is still yours. */
+/* Sends bytes [offset, offset + length). 0: *buffer is the reactor's now and NULL; SOCKET_SENT
+ * follows, or SOCKET_CLOSED. -EBUSY: a send is in flight; -EPIPE: closing or gone; then it is still
+ * yours. */
 int socket_send(struct socket_id socket, struct socket_buffer **buffer, size_t offset,
                 size_t length);
 

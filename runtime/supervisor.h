@@ -2,10 +2,11 @@
 /*
  * Supervisors: actors that start, watch and restart others.
  *
- * A supervisor is given a constant spec: its fixed children in start order, the classes whose dynamic
- * children (actor_spawn, or (class, key) activation) it parents, a strategy, and how many restarts within
- * which period it endures before it fails itself and lets its own supervisor decide. Restarts are delayed
- * by a backoff with jitter. It never blocks, and it counts dynamic children in O(1).
+ * A supervisor is given a constant spec: its fixed children in start order, the classes whose
+ * dynamic children (actor_spawn, or (class, key) activation) it parents, a strategy, and how many
+ * restarts within which period it endures before it fails itself and lets its own supervisor
+ * decide. Restarts are delayed by a backoff with jitter. It never blocks, and it counts dynamic
+ * children in O(1).
  */
 #ifndef TERN_RUNTIME_SUPERVISOR_H
 #define TERN_RUNTIME_SUPERVISOR_H
@@ -21,14 +22,14 @@ enum supervisor_restart {
 };
 
 struct supervisor_child {
-    const struct actor_class *class;           /* an actor ... */
-    const struct supervisor_spec *supervisor;  /* ... or a supervisor below this one */
-    const void *argument;                      /* to init; lives as long as the spec */
+    const struct actor_class *class;          /* an actor ... */
+    const struct supervisor_spec *supervisor; /* ... or a supervisor below this one */
+    const void *argument;                     /* to init; lives as long as the spec */
     enum supervisor_restart restart;
     uint32_t shutdown_ms; /* how long it may take to stop before it is killed; 0: 5,000 */
-    /* This spec is no child but the class of dynamic children: (class, key) actors activated on this
-     * shard, and actors spawned under this supervisor. They are not restarted by it (an actor with a name
-     * comes back with the next message to it) but their failures count. */
+    /* This spec is no child but the class of dynamic children: (class, key) actors activated on
+     * this shard, and actors spawned under this supervisor. They are not restarted by it (an actor
+     * with a name comes back with the next message to it) but their failures count. */
     bool dynamic;
     bool every_shard; /* one child on each shard (children of the root supervisor only) */
 };

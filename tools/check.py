@@ -64,6 +64,22 @@ def check_format():
     return len(files) - len(wrong), len(wrong)
 
 
+def check_headers():
+    """Each header compiles alone."""
+    def compile_alone(header):
+        return run(["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-I.",
+                    "-fsyntax-only", "-include", header, "-xc", "/dev/null"])
+
+    failed = 0
+    headers = c_files(".h")
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        for header, (status, output) in zip(headers, pool.map(compile_alone, headers)):
+            if status != 0:
+                failed += 1
+                print("%s does not compile alone:\n%s" % (header, output))
+    return len(headers) - failed, failed
+
+
 def build(*arguments):
     return check_command(["scons", "-Q", "-j%d" % JOBS, *arguments])
 
@@ -145,6 +161,7 @@ def check_tidy():
 
 STEPS = [
     ("format", check_format),
+    ("headers", check_headers),
     ("layering", lambda: check_pytest("tests/layering")),
     ("build, debug", build),
     ("unit tests", lambda: check_units("debug")),
