@@ -18,7 +18,7 @@
 struct heart_listener {
     struct socket_address address;
     int backlog;
-    int fd; /* out: the listening descriptor, valid in parent and child */
+    int fd; /* out: the listening descriptor, valid in parent and child; blocking */
 };
 struct heart_options {
     struct heart_listener *listeners;
@@ -36,11 +36,16 @@ struct heart_options {
 #define HEART_EXIT_ORDERLY 0
 #define HEART_EXIT_CONFIGURATION 78 /* EX_CONFIG: starting again would not help */
 #define HEART_EXIT_UNAVAILABLE 69   /* EX_UNAVAILABLE: data directory in use, port taken */
+/* The heart's own: too many crashes, nothing is served any more (EX_SOFTWARE). */
+#define HEART_EXIT_GAVE_UP 70
 
 /* Opens the listeners (SO_REUSEADDR, TCP_NODELAY, TCP_USER_TIMEOUT set for what they accept). On
  * failure -errno and `*failed` is the index of the listener. */
 int heart_listen(struct heart_listener *listeners, unsigned count, unsigned *failed);
-/* Returns the exit status for main. Call before any thread exists. */
+/* Returns the exit status for main: the child's, when it ended in order or after SIGTERM or SIGINT
+ * (128 + signal if that ended it), else HEART_EXIT_GAVE_UP. Call before any thread exists. In the
+ * child SIGTERM, SIGINT and SIGHUP are blocked: none is lost before the node subscribes to them
+ * (signals.h). */
 int heart_run(const struct heart_options *options);
 
 #endif
