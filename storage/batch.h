@@ -7,8 +7,12 @@
  * them durable with one fsync. Within a batch operations apply in the order in which they were
  * added; batches apply in the order in which they are given.
  *
- * Ownership: the batch owns its bytes; keys and values are copied in, so the caller's may go at
- * once. Thread: one at a time, whoever holds it. Bound: `bytes_max` at write_batch_init().
+ * To travel in a message it is bytes too: write_batch_bytes() gives the encoded form, which goes
+ * into a blob; write_batch_view() makes a batch of it again, without a copy.
+ *
+ * Ownership: keys and values are copied in, so the caller's may go at once; the bytes are the
+ * batch's own (write_batch_init()) or the caller's (write_batch_init_at(), write_batch_view()).
+ * Thread: one at a time, whoever holds it. Bound: `bytes_max`.
  * Errors: the first failure sticks (`error`): later additions fail with it too, and engine_write()
  * leaves such a batch out, so a builder of many operations may look once, at the end.
  */
@@ -55,15 +59,28 @@ struct write_batch {
     size_t bytes_max;
     uint32_t operations;
     uint32_t puts;
-    enum write_urgency urgency;
-    int error;  /* the first failure of an addition, 0 or a negative errno */
+    bool borrowed;              /* the bytes are not ours to grow or free */
+    enum write_urgency urgency; /* the builder's to set; WRITE_GROWS at first */
+    int error;                  /* the first failure of an addition, 0 or a negative errno */
     int result; /* written by engine_write(): 0 when durable, or why this one was left out */
 };
 
 /* Start an empty batch that grows up to `bytes_max`; nothing is allocated before the first use. */
 void write_batch_init(struct write_batch *batch, size_t bytes_max);
 
-/* Free the bytes. The batch may be initialised again. */
+/* Start an empty batch in the caller's `buffer`, on a stack for instance; nothing is allocated. */
+void write_batch_init_at(struct write_batch *batch, void *buffer, size_t capacity);
+
+/* The encoded form, borrowed from the batch until it changes; at least WRITE_BATCH_HEAD_BYTES when
+ * it has operations, empty otherwise. The batch has no error (CHECK). */
+#define WRITE_BATCH_HEAD_BYTES 16
+struct engine_bytes write_batch_bytes(struct write_batch *batch);
+
+/* Make `batch` a view of encoded bytes, which must stay and came from write_batch_bytes() in this
+ * process (CHECK: they are no input). It can be read, written and appended from, not added to. */
+void write_batch_view(struct write_batch *batch, struct engine_bytes bytes);
+
+/* Free the bytes when they are the batch's own. The batch may be initialised again. */
 void write_batch_finish(struct write_batch *batch);
 
 /* Forget the operations and the error; keep the memory. */
@@ -111,7 +128,7 @@ struct write_operation {
     struct engine_bytes second;
 };
 
-/* Read the operation at `*offset` (0 at first) and move past it; false at the end. The bytes are
+/* Read the operation at `*offset` (begin with 0) and move past it; false at the end. The bytes are
  * borrowed from the batch. */
 bool write_batch_next(const struct write_batch *batch, size_t *offset,
                       struct write_operation *operation);

@@ -65,7 +65,7 @@ int engine_get(struct engine *engine, enum engine_family family, struct engine_b
                void *buffer, size_t capacity, size_t *size);
 
 /* Sees one key and value, borrowed until it returns. 0: go on; 1: stop here; a negative errno:
- * stop, and the scan returns it. Must not write to the engine. */
+ * stop, and the scan returns it. Must not call the engine. */
 typedef int engine_visit_fn(void *context, struct engine_bytes key, struct engine_bytes value);
 
 /*

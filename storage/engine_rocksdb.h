@@ -11,6 +11,10 @@
 
 #include "storage/engine.h"
 
+/* The first bytes of an ENGINE_MAIL key that name its queue (partition, user, device); a scan whose
+ * two ends share them is answered by a filter when the queue is empty. */
+#define ENGINE_MAIL_QUEUE_BYTES 14
+
 struct engine_rocksdb_options {
     /* Memtables and cache together; 0: 64 MiB. At least 8 MiB. */
     uint64_t memory_bytes_max;

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the engines share: the table that an implementation fills, and the head that it embeds.
+ * The common half (engine.c) checks arguments, refuses for want of space, takes writes one after
+ * the other and counts; an implementation only stores.
+ */
+#ifndef TERN_STORAGE_ENGINE_INTERNAL_H
+#define TERN_STORAGE_ENGINE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "storage/engine.h"
+
+#define ENGINE_MAGIC 0x656e6731u /* "eng1" */
+#define ENGINE_ERROR_BYTES 256
+
+struct engine_ops {
+    void (*close)(struct engine *engine);
+    /* Write those batches whose `result` is 0; one call at a time. */
+    int (*write)(struct engine *engine, struct write_batch *const batches[], size_t count,
+                 enum engine_sync sync);
+    int (*get)(struct engine *engine, enum engine_family family, struct engine_bytes key,
+               void *buffer, size_t capacity, size_t *size);
+    int (*scan)(struct engine *engine, enum engine_family family, struct engine_bytes from,
+                struct engine_bytes to, size_t limit, engine_visit_fn *visit, void *context);
+    /* Free space of the disk in bytes; UINT64_MAX when unbounded or unknown. */
+    uint64_t (*space_free)(struct engine *engine);
+    /* Fill the levels; the counters are already there. */
+    void (*gauges)(struct engine *engine, struct engine_gauges *gauges);
+};
+
+struct engine {
+    uint32_t magic;
+    const struct engine_ops *ops;
+    uint64_t reserve_bytes;
+    uint64_t (*clock_ns)(void *context);
+    void *clock_context;
+    pthread_mutex_t write_lock; /* held over a whole engine_write() */
+    bool failed;                /* after -EIO; under write_lock */
+    pthread_mutex_t state_lock; /* over the fields below, never over a call of `ops` */
+    struct engine_gauges counters;
+    char error[ENGINE_ERROR_BYTES];
+    atomic_uint_fast64_t gets; /* statistics alone: relaxed, pair with nothing */
+    atomic_uint_fast64_t scans;
+    atomic_uint_fast64_t scanned_keys;
+};
+
+/* Initialise the head of an implementation's struct; engine_head_finish() undoes it. */
+void engine_head_init(struct engine *engine, const struct engine_ops *ops, uint64_t reserve_bytes,
+                      uint64_t (*clock_ns)(void *), void *clock_context);
+void engine_head_finish(struct engine *engine);
+
+/* Keep a text for engine_error(). */
+void engine_set_error(struct engine *engine, const char *text);
+
+#define ENGINE_RESERVE_BYTES_DEFAULT (64ull << 20)
+
+#endif
