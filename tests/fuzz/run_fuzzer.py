@@ -16,10 +16,10 @@ import sys
 
 def covered_sources(source):
     with open(source) as file:
-        found = re.search(r"Covers:((?: \S+\.c)+)", file.read())
+        found = re.search(r"Covers:((?:[\s*]+[\w/]+\.c)+)", file.read())
     if not found:
         sys.exit("%s: its comment has no line `Covers: folder/file.c`" % source)
-    return found.group(1).split()
+    return re.findall(r"[\w/]+\.c", found.group(1))
 
 
 def line_coverage(program, profile, sources):
