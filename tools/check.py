@@ -163,6 +163,7 @@ STEPS = [
     ("format", check_format),
     ("headers", check_headers),
     ("layering", lambda: check_pytest("tests/layering")),
+    ("tools", lambda: check_pytest("tests/unit/tools")),
     ("build, debug", build),
     ("unit tests", lambda: check_units("debug")),
     ("scenarios", lambda: check_pytest("tests/scenario")),
