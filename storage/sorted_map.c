@@ -100,7 +100,8 @@ static struct sorted_value *remove_node(struct sorted_node *node,
 static void insert_node(struct sorted_map *map, struct engine_bytes key, struct sorted_value *value,
                         struct sorted_node **links[HEIGHT_MAX]) {
     unsigned height = draw_height(map);
-    struct sorted_node *node = allocate(sizeof(*node) + height * sizeof(node->next[0]) + key.size);
+    struct sorted_node *node =
+        allocate(sizeof(*node) + height * sizeof(struct sorted_node *) + key.size);
     node->value = value;
     node->key_size = key.size;
     node->height = height;

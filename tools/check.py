@@ -88,6 +88,9 @@ def check_units(variant):
     """Run the unit programs that the build left in build/<variant>."""
     programs = sorted(path for path in glob.glob("build/%s/tests/unit/*/test_*" % variant) if "." not in path
                       and os.path.exists(path.replace("build/%s/" % variant, "") + ".c"))
+    if not programs:
+        print("no unit test was built")
+        return 0, 1
     results = os.path.join(RESULTS, variant)
     status, output = run(["/usr/bin/python3", "tests/run_unit.py", "--results", results,
                           *map(os.path.abspath, programs)], 2 * STEP_SECONDS_MAX)

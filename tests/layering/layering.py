@@ -30,7 +30,7 @@ LIBRARIES = [
     (r"signal/.*|signal_protocol.*", {"tools/chat"}),  # GPL: nothing of the node may link it
 ]
 
-SYSTEM = r"(sys/(socket|epoll|time|timerfd|eventfd|random|wait|prctl)|netinet/.*|poll|time|signal|spawn|pthread|threads)\.h"
+SYSTEM = r"(sys/(socket|epoll|time|timerfd|eventfd|random|wait|prctl)|netinet/.*|poll|time|signal|spawn|threads)\.h"
 SYSTEM_CALLS = (r"\b(clock_gettime|gettimeofday|time|getrandom|rand|random|randombytes_\w+|fork|vfork|execv\w*|"
                 r"posix_spawnp?|system|popen|signal|sigaction|socket|usleep|nanosleep|sleep|getenv)\s*\(")
 SEAMED = {"net", "storage", "actors"}
@@ -59,6 +59,8 @@ def include_fault(root, path, kind, target):
     if kind == "<":
         if folder in SEAMED and re.fullmatch(SYSTEM, target):
             return "the system is reached through the runtime's seams"
+        if folder in ("net", "actors") and target == "pthread.h":
+            return "only runtime and the engines know of threads"
         for pattern, owners in LIBRARIES:
             if folder != "tests" and re.fullmatch(pattern, target) and folder not in owners:
                 return "that library belongs to " + ", ".join(sorted(owners))

@@ -34,6 +34,7 @@ def plant(root, path, line):
     ("storage/a.c", '#include "actors/tree.h"'),
     ("actors/a.c", '#include "tools/node/node.h"'),
     ("actors/a.c", "#include <time.h>"),
+    ("actors/a.c", "#include <pthread.h>"),
     ("actors/a.c", "long now(void) { return time(0); }"),
     ("actors/a.c", "#include <rocksdb/c.h>"),
     ("tools/node/a.c", '#include "bench/load.h"'),
