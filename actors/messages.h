@@ -2,9 +2,8 @@
 /*
  * What the product's actors say to each other: every kind once, with its payload.
  *
- *   device ─► connection(A) ─SEND─► mailbox(A) ─DELIVER─► mailbox(B) ─MAIL─► connection(B) ─►
- * device device ─► connection(B) ─ACK──► mailbox(B) ─SETTLED─► mailbox(A) ─ANSWER─► connection(A)
- * ─► device
+ *     device ─► connection(A) ─SEND─► mailbox(A) ─DELIVER─► mailbox(B) ─MAIL─► connection(B)
+ *     connection(B) ─ACK─► mailbox(B) ─SETTLED─► mailbox(A) ─ANSWER─► connection(A) ─► device
  *
  * A kind's payload struct is in the comment beside it. Content travels in the message's blob, by
  * reference. Payloads are plain data; ids are host order; times are Unix milliseconds unless named
@@ -46,6 +45,7 @@
     X(COMMITTER_COMMIT, committer)           /* commit_request, blob: an encoded write batch */    \
     X(COMMITTER_WRITTEN, committer)          /* pool: a group was written */                       \
     X(COMMITTED, any)                        /* commit_result */                                   \
+    X(COMMIT_AGAIN, any)                     /* timer of commit.h */                               \
     X(ACCOUNT_LOADED, account)               /* pool */                                            \
     X(ACCOUNT_DEVICES, account)              /* account_request: the device list, as an answer */  \
     X(ACCOUNT_PROFILE, account)              /* account_request */                                 \
@@ -56,6 +56,7 @@
     X(NUMBER_FIND, number)                   /* number_find */                                     \
     X(NUMBER_ALLOWED, number)                /* number_allowed: what the limits say */             \
     X(NUMBER_DEVICE_REPLACED, number)        /* account's answer */                                \
+    X(NUMBER_KEY_LOOKED_UP, number)          /* pool: number_key_lookup */                         \
     X(NUMBER_TICK, number)                   /* timer: codes expire */                             \
     X(LIMITS_ASK, limits)                    /* limits_ask: may this number get a code now? */     \
     X(LISTENER_TICK, listener)               /* timer: rate limits, accepting again */             \
@@ -242,7 +243,7 @@ struct account_replace_device {
     struct actor_id number;
     uint64_t reference;
     uint8_t key[32];
-    char name[64];
+    char name[104]; /* UTF-8, NUL-terminated; the wire allows 100 */
 };
 struct device_replaced {
     uint64_t reference;
@@ -258,26 +259,26 @@ struct number_register {
     uint64_t ref;
     uint8_t key[32];
     uint8_t peer_address[16];
-    char phone[20];
+    char phone[20]; /* digits without "+", NUL-terminated */
 };
 struct number_verify {
     struct actor_id connection;
     uint64_t ref;
     uint8_t key[32];
-    char phone[20];
+    char phone[20]; /* digits without "+", NUL-terminated */
     char code[8];
-    char name[64];
+    char name[104]; /* UTF-8, NUL-terminated; the wire allows 100 */
 };
 struct number_find { /* answered by CONNECTION_ANSWER with a discover body */
     struct actor_id connection;
     uint64_t ref;
-    char phone[20];
+    char phone[20]; /* digits without "+", NUL-terminated */
 };
 struct limits_ask {
     struct actor_id number;
     uint64_t reference;
     uint8_t peer_address[16];
-    char phone[20];
+    char phone[20]; /* digits without "+", NUL-terminated */
 };
 struct number_allowed {
     uint64_t reference;

@@ -32,7 +32,7 @@ struct node_limits {
     uint64_t mail_expiry_ms;       /* 30 days */
     uint32_t hold_ms_min, hold_ms_max;
     bool hold; /* off: store at once */
-    uint32_t mailbox_idle_ms, account_idle_ms;
+    uint32_t mailbox_idle_ms;
     uint32_t code_expiry_ms, code_attempts_max;
     uint32_t codes_per_number_hour, codes_per_prefix_hour, codes_per_address_hour, codes_per_hour;
     uint32_t drain_ms; /* SIGTERM: at most this long */
@@ -58,8 +58,10 @@ struct node {
     unsigned metrics_count;
 
     /* Gauges and flags that several shards write. */
-    _Atomic uint64_t activations;    /* of mailboxes in this boot; the low half of epochs */
-    _Atomic uint64_t users_reserved; /* user ids: [next, reserved) are ours to give */
+    _Atomic uint64_t activations; /* of mailboxes in this boot; the low half of epochs */
+    /* User ids: those in [user_next, users_reserved) are ours to give. Whoever takes the last of a
+     * quarter reserves the next block (user_id.h). */
+    _Atomic uint64_t user_next, users_reserved, users_reserving;
     _Atomic uint32_t connections;
     _Atomic uint32_t handshakes_now;
     _Atomic bool draining;

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The cluster file's reference and the values in force, from the same table as the parser. */
+#include "tools/node/config.h"
+#include "tools/node/config_keys.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char *type_name(enum config_type type) {
+    static const char *const names[] = {
+        [CONFIG_TEXT] = "text",
+        [CONFIG_PATH] = "path",
+        [CONFIG_PROGRAM] = "program",
+        [CONFIG_ADDRESS] = "address",
+        [CONFIG_ADDRESSES] = "addresses",
+        [CONFIG_COUNT] = "number",
+        [CONFIG_SIZE] = "bytes, with unit",
+        [CONFIG_DURATION] = "time, with unit",
+        [CONFIG_SWITCH] = "on or off",
+    };
+    return names[type];
+}
+
+void config_print_reference(void) {
+    printf("Keys of the cluster file, one `key = value` a line. Inside `node \"NAME\" { ... }`\n"
+           "a key holds for that node alone.\n\n");
+    for (size_t i = 0; i < config_key_count; i++)
+        printf("%s = \"%s\"    # %s\n    %s\n\n", config_keys[i].name, config_keys[i].fallback,
+               type_name(config_keys[i].type), config_keys[i].help);
+}
+
+static uint64_t number_of(const struct config_key *key, const struct config *config) {
+    const void *field = (const char *)config + key->offset;
+    return key->bytes == sizeof(uint32_t) ? *(const uint32_t *)field : *(const uint64_t *)field;
+}
+
+static void addresses_print(const struct socket_address *addresses, unsigned count) {
+    char text[80];
+    for (unsigned i = 0; i < count; i++) {
+        socket_address_format(&addresses[i], text, sizeof(text));
+        printf("%s\"%s\"", i ? ", " : "", text);
+    }
+}
+
+static void value_print(const struct config_key *key, const struct config *config) {
+    const void *field = (const char *)config + key->offset;
+    switch (key->type) {
+    case CONFIG_ADDRESSES:
+        printf("{");
+        addresses_print(config->listen, config->listen_count);
+        printf("}");
+        return;
+    case CONFIG_ADDRESS:
+        if (config->metrics_on)
+            addresses_print(&config->metrics, 1);
+        else
+            printf("off");
+        return;
+    case CONFIG_COUNT:
+        printf("%" PRIu64, number_of(key, config));
+        return;
+    case CONFIG_SIZE:
+        printf("\"%" PRIu64 "B\"", number_of(key, config));
+        return;
+    case CONFIG_DURATION:
+        printf("\"%" PRIu64 "ms\"", number_of(key, config));
+        return;
+    case CONFIG_SWITCH:
+        printf("%s", *(const bool *)field ? "on" : "off");
+        return;
+    default:
+        printf("\"%s\"", (const char *)field);
+    }
+}
+
+void config_print(const struct config *config) {
+    printf("# node \"%s\"\n", config->name);
+    for (size_t i = 0; i < config_key_count; i++) {
+        printf("%s = ", config_keys[i].name);
+        value_print(&config_keys[i], config);
+        printf("\n");
+    }
+}
