@@ -77,6 +77,26 @@ void owned_remove(struct owned *owned);
 void *shard_allocate(struct shard *shard, size_t bytes);
 void shard_free(struct shard *shard, void *memory, size_t bytes);
 
+/* --- what sockets and programs want of the thread loop: io.c -------------------------------------
+ */
+
+/* Once per turn, after the clock is read: closes what lingered long enough, accepts again after a
+ * pause for want of descriptors. Returns when it wants to be called next, on the monotonic clock;
+ * UINT64_MAX: not before something happens. Cheap when nothing is due. */
+uint64_t io_turn(struct shard *shard);
+/* Sockets that nobody owns any more and that still send their last bytes or wait for the peer's
+ * end: a shard that stops polls on while there are some, a second at most. */
+unsigned io_closing(struct shard *shard);
+/* Frees the tables. After all actors have ended; before the reactor's destroy. */
+void io_finish(struct shard *shard);
+struct io_counters {
+    uint64_t sockets, rings, memory_bytes;
+};
+/* Any thread; a gauge as it was at the last turn. */
+void io_counters_read(struct shard *shard, struct io_counters *counters);
+/* An event of the runtime's own, seen as those of actor_count. Constant names. */
+void shard_count(struct shard *shard, const char *name, uint64_t n);
+
 /* --- for the thread loop and for tests that drive shards by hand
  * ------------------------------------- */
 
