@@ -16,6 +16,8 @@
 
 #include <stdint.h>
 
+struct engine;
+
 /* X(kind, receiver) */
 #define TERN_MESSAGES(X)                                                                           \
     X(CONNECTION_HANDSHAKE_TURN, connection) /* its share of handshakes has come */                \
@@ -28,6 +30,7 @@
     X(CONNECTION_EMPTY, connection)          /* nothing waits: said once per attach */             \
     X(CONNECTION_CUT, connection)            /* connection_cut: notice, then close */              \
     X(CONNECTION_DRAIN, connection)          /* the node stops */                                  \
+    X(CONNECTION_DISCOVERED, connection)     /* pool: connection_discovered, blob: reply body */   \
     X(MAILBOX_LOADED, mailbox)               /* pool: its state from storage */                    \
     X(MAILBOX_PAGE, mailbox)                 /* pool: a page of stored mail */                     \
     X(MAILBOX_ATTACH, mailbox)               /* mailbox_attach */                                  \
@@ -59,8 +62,7 @@
     X(NUMBER_KEY_LOOKED_UP, number)          /* pool: number_key_lookup */                         \
     X(NUMBER_TICK, number)                   /* timer: codes expire */                             \
     X(LIMITS_ASK, limits)                    /* limits_ask: may this number get a code now? */     \
-    X(LISTENER_TICK, listener)               /* timer: rate limits, accepting again */             \
-    X(LISTENER_CLOSED_ONE, listener)         /* a connection of its ended: listener_closed */      \
+    X(LISTENER_DRAIN, listener)              /* no new ones; tell this shard's connections */      \
     X(METRICS_TICK, metrics)                                                                       \
     X(DRAIN_TICK, drainer)
 
@@ -78,8 +80,20 @@ struct device_address {
     uint32_t device;
 };
 
+/* CONNECTION_DISCOVERED: the phones of one `discover`, looked up on the pool; the blob becomes the
+ * encoded body of the reply. */
+#define DISCOVER_PHONES_MAX 50
+struct connection_discovered {
+    struct engine *engine; /* where to look */
+    uint64_t ref;
+    int error; /* negative errno: storage failed */
+    uint32_t count;
+    char phones[DISCOVER_PHONES_MAX][20]; /* as they were asked for, checked */
+};
+
 /* CONNECTION_KNOWN: the answer of the key index (a pool job of the connection's). */
 struct known_device {
+    struct engine *engine; /* where to look */
     uint8_t key[32];
     uint64_t user; /* 0: no account has this key */
     uint32_t device;
@@ -110,10 +124,12 @@ struct mailbox_detach {
     uint32_t device;
 };
 
-/* The blob holds, back to back, the msgpack of the frame's recipients array and `external`. */
+/* The blob holds, back to back, the elements of the frame's recipients (the `bytes` of a struct
+ * wire_recipient_list, checked when it was read) and `external`. */
 struct content_spans {
-    uint32_t recipients_bytes; /* from 0: array of [user, device, ciphertext] */
-    uint32_t external_bytes;   /* behind it */
+    uint32_t recipients_bytes; /* from 0 */
+    uint32_t recipients_count;
+    uint32_t external_bytes; /* behind them */
 };
 
 struct mailbox_send {
@@ -201,6 +217,8 @@ struct mailbox_ack_error {
     uint32_t error;
 };
 struct mailbox_receipt {
+    struct actor_id connection;
+    uint64_t ref; /* not 0: CONNECTION_ANSWER when it is durable, or why not */
     uint32_t device;
     uint8_t state; /* read or played */
     uint64_t chat; /* the peer */
@@ -283,10 +301,6 @@ struct limits_ask {
 struct number_allowed {
     uint64_t reference;
     uint32_t retry_after_ms; /* 0: allowed, and counted */
-};
-
-struct listener_closed {
-    uint8_t peer_address[16];
 };
 
 #endif

@@ -9,11 +9,14 @@
 #ifndef TERN_ACTORS_NODE_H
 #define TERN_ACTORS_NODE_H
 
+#include "actors/handshake_gate.h"
 #include "runtime/actor.h"
 #include "runtime/socket.h"
 
 #include <stdatomic.h>
 
+struct address_limits; /* address_limits.h */
+struct connection;
 struct engine;
 
 /* Limits and times, from the cluster file; defaults in node_limits_default (node.c). */
@@ -21,6 +24,7 @@ struct node_limits {
     uint32_t connections_max;             /* of the node */
     uint32_t connections_per_address_max; /* 0: none */
     uint32_t accepts_per_second_max;      /* per address; 0: none */
+    bool spare_loopback;                  /* no limits per address for 127/8 and ::1 */
     uint32_t handshake_timeout_ms;        /* from accept to a known or registering device */
     uint32_t heartbeat_ms;
     uint32_t mail_in_flight_max;
@@ -38,9 +42,18 @@ struct node_limits {
     uint32_t drain_ms; /* SIGTERM: at most this long */
 };
 
+/* What the connections of one shard share. Zero at first; touched by that shard's thread alone. */
+#define NODE_SHARDS_MAX 64
+struct node_shard {
+    /* Those that have been told of a drain, and those that have not (connection.c). */
+    struct connection *connections, *told;
+    struct handshake_gate gate;
+} __attribute__((aligned(64)));
+
 struct node {
     const char *name;
     const char *data; /* directory */
+    unsigned shards;  /* of the runtime, at most NODE_SHARDS_MAX */
     struct engine *engine;
     uint64_t boot; /* durable before use; the high half of epochs */
     struct node_limits limits;
@@ -52,10 +65,13 @@ struct node {
     const char *home_address; /* what `welcome` names, "ws://host:port" */
     const char *sms_command;  /* NULL: registration is refused with a reason */
 
-    const int *listening_fds; /* from the heart */
+    struct address_limits *addresses; /* address_limits_create; NULL: no limits per address */
+    const int *listening_fds;         /* from the heart */
     unsigned listening_count;
     const int *metrics_fds;
     unsigned metrics_count;
+
+    struct node_shard shard[NODE_SHARDS_MAX];
 
     /* Gauges and flags that several shards write. */
     _Atomic uint64_t activations; /* of mailboxes in this boot; the low half of epochs */
@@ -72,14 +88,18 @@ static inline struct node *node_current(void) {
     return actor_context();
 }
 
+static inline struct node_shard *node_shard_current(void) {
+    return &node_current()->shard[actor_shard()];
+}
+
 void node_limits_default(struct node_limits *limits);
 
 /* The classes, for actor_send_named and the tree. */
-extern const struct actor_class listener_class;
-extern const struct actor_class connection_class;
-extern const struct actor_class mailbox_class; /* key: user id */
-extern const struct actor_class account_class; /* key: user id */
-extern const struct actor_class number_class;  /* key: the E.164 digits as a number */
+extern const struct actor_class listener_class;   /* one on every shard */
+extern const struct actor_class connection_class; /* argument: connection.h */
+extern const struct actor_class mailbox_class;    /* key: user id */
+extern const struct actor_class account_class;    /* key: user id */
+extern const struct actor_class number_class;     /* key: the E.164 digits as a number */
 extern const struct actor_class limits_class;
 extern const struct actor_class committer_class;
 extern const struct actor_class metrics_class;
@@ -88,6 +108,7 @@ extern const struct actor_class drainer_class;
 /* The registered names of actors that are one per node. */
 #define COMMITTER_NAME "committer"
 #define LIMITS_NAME "limits"
+#define LISTENER_NAME "listener/%u" /* one per shard */
 
 /* The supervision tree, in one table (tree.c). */
 extern const struct supervisor_spec tern_tree;

@@ -178,6 +178,8 @@ uint64_t actor_wall_ms(void);                  /* Unix time in milliseconds */
 void actor_random(void *bytes, size_t length); /* cryptographic, through the seam */
 uint64_t actor_random_below(uint64_t bound);   /* uniform in [0, bound) */
 
+/* The shard's count of turns: what is to happen so often per turn is told apart by it. */
+uint64_t actor_turn(void);
 /* True when this turn has used its share; continue by sending to oneself. */
 bool actor_yield_due(void);
 

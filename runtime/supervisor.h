@@ -44,6 +44,10 @@ struct supervisor_spec {
     uint16_t child_count;
 };
 
+/* The supervisor on the running shard that parents the dynamic children of `class`, or nobody. For
+ * actor_spawn by an actor that is not itself the supervisor (a listener spawns connections). */
+struct actor_id supervisor_of_class(const struct actor_class *class);
+
 #define SUPERVISOR_ESCALATED 1 /* reason: too many restarts */
 
 #endif
