@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opens the store, makes the node's state, starts the runtime with the supervision tree, says that
+ * it is ready, and waits for its end.
+ */
+#include "tools/node/serve.h"
+
+#include "actors/user_id.h"
+#include "net/key_text.h"
+#include "runtime/log.h"
+#include "runtime/runtime.h"
+#include "storage/meta.h"
+#include "tools/node/identity.h"
+#include "tools/node/node_seams.h"
+#include "tools/node/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct served {
+    struct node node;
+    struct identity identity;
+    struct engine *engine;
+    int fds[HEART_LISTENERS_MAX];
+    char home_address[sizeof(((struct config *)0)->home_address)];
+};
+
+/* User ids are reserved before the first is given. */
+static int users_reserve(struct node *node, const struct meta *meta) {
+    struct write_batch batch, *batches[] = {&batch};
+    atomic_store(&node->user_next, meta->user_high + 1);
+    atomic_store(&node->users_reserved, meta->user_high + 1);
+    atomic_store(&node->users_reserving, meta->user_high + 1);
+    uint8_t buffer[256];
+    write_batch_init_at(&batch, buffer, sizeof(buffer));
+    uint64_t end = user_id_reserve(node, &batch);
+    int error = engine_write(node->engine, batches, 1, ENGINE_SYNC);
+    if (error == 0)
+        error = batch.result;
+    if (error == 0)
+        user_id_reserved(node, end);
+    else
+        user_id_not_reserved(node, end); /* full: registrations wait, mail goes on */
+    write_batch_finish(&batch);
+    return error == -ENOSPC ? 0 : error;
+}
+
+static void node_fill(struct served *served, const struct serve *serve, const struct meta *meta) {
+    const struct config *config = serve->config;
+    struct node *node = &served->node;
+    for (unsigned i = 0; i < serve->listener_count; i++)
+        served->fds[i] = serve->listeners[i].fd;
+    *node = (struct node){
+        .name = config->name,
+        .data = config->data,
+        .engine = served->engine,
+        .boot = meta->boot,
+        .limits = config->limits,
+        .certificate = served->identity.certificate,
+        .certificate_bytes = served->identity.certificate_bytes,
+        .home_address = config->home_address,
+        .sms_command = config->sms_command[0] ? config->sms_command : NULL,
+        .listening_fds = served->fds,
+        .listening_count = config->listen_count,
+        .metrics_fds = served->fds + config->listen_count,
+        .metrics_count = serve->listener_count - config->listen_count,
+    };
+    memcpy(node->noise_secret, served->identity.noise_secret, sizeof(node->noise_secret));
+    memcpy(node->noise_public, served->identity.noise_public, sizeof(node->noise_public));
+    memcpy(node->cluster_public, served->identity.cluster_public, sizeof(node->cluster_public));
+}
+
+static void ready_print(const struct serve *serve, const struct served *served, unsigned starts) {
+    char key[KEY_TEXT_CHARS + 1], address[80];
+    key_text_format(key, served->identity.cluster_public);
+    printf("tern-node: %s is ready%s\n", served->node.name, starts > 1 ? " again" : "");
+    for (unsigned i = 0; i < serve->listener_count; i++) {
+        socket_address_format(&serve->listeners[i].address, address, sizeof(address));
+        printf("  %-12s %s%s%s\n", i < served->node.listening_count ? "listening" : "metrics",
+               i < served->node.listening_count ? "ws://" : "http://", address,
+               i < served->node.listening_count ? "" : "/metrics");
+    }
+    printf("  %-12s %s\n  %-12s %s\n", "data", served->node.data, "cluster key", key);
+    fflush(stdout);
+}
+
+static int exit_status_of(int error) {
+    return error == -EBUSY || error == -EADDRINUSE ? HEART_EXIT_UNAVAILABLE
+                                                   : HEART_EXIT_CONFIGURATION;
+}
+
+static int serve_open(struct served *served, const struct serve *serve) {
+    char error[512];
+    struct meta meta;
+    int result = store_open(serve->config, &served->engine, &meta, error, sizeof(error));
+    if (result) {
+        fprintf(stderr, "tern-node: %s\n", error);
+        return result;
+    }
+    uint64_t now_ms = seams_system()->wall_ms(seams_system()->context);
+    result = identity_load(serve->config->data, serve->config->name, now_ms, &served->identity,
+                           error, sizeof(error));
+    if (result) {
+        fprintf(stderr, "tern-node: %s\n", error);
+        return result;
+    }
+    node_fill(served, serve, &meta);
+    result = users_reserve(&served->node, &meta);
+    if (result)
+        fprintf(stderr, "tern-node: the store can't be written: %s\n", strerror(-result));
+    return result;
+}
+
+int serve_run(void *context, unsigned starts) {
+    const struct serve *serve = context;
+    struct served *served = calloc(1, sizeof(*served));
+    if (!served)
+        abort();
+    int result = serve_open(served, serve);
+    if (result)
+        return exit_status_of(result);
+    struct runtime_options options = {
+        .shards = (unsigned)serve->config->shards,
+        .pool_threads = (unsigned)serve->config->pool_threads,
+        .root = &tern_tree,
+        .context = &served->node,
+        .seams = node_seams(),
+    };
+    struct runtime *runtime;
+    result = runtime_start(&options, &runtime);
+    if (result) {
+        fprintf(stderr, "tern-node: the runtime can't be started: %s\n", strerror(-result));
+        return HEART_EXIT_CONFIGURATION;
+    }
+    ready_print(serve, served, starts);
+    result = runtime_wait(runtime);
+    runtime_destroy(runtime);
+    engine_close(served->engine);
+    free(served);
+    return result;
+}
