@@ -46,7 +46,7 @@ uint16_t format_partition_key(const uint8_t key[FORMAT_KEY_BYTES]);
 /* ---- keys ------------------------------------------------------------------------------------ */
 
 /* Every key fits. */
-#define FORMAT_KEY_SIZE_MAX 32
+#define FORMAT_KEY_SIZE_MAX 40
 
 struct format_key {
     uint8_t bytes[FORMAT_KEY_SIZE_MAX];
@@ -125,12 +125,13 @@ struct record_queue {
     uint8_t suspect_attempts;
 };
 
-#define RECORD_QUEUE_SIZE 28
+#define RECORD_QUEUE_SIZE 26
 void record_queue_encode(const struct record_queue *queue, uint8_t bytes[RECORD_QUEUE_SIZE]);
 int record_queue_decode(struct engine_bytes value, struct record_queue *queue);
 
 /* ---- mail ------------------------------------------------------------------------------------ */
 
+/* An entry, by the byte after its version. */
 enum record_entry { RECORD_MAIL = 1, RECORD_STATUS = 2 };
 
 /* The fixed part of a mail; ciphertext and external follow it in the value. */

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A device's queue.
+ *
+ * This file alone puts and deletes keys of ENGINE_MAIL, and keeps its rule: put once, deleted once
+ * (write_batch_delete_once()), or with its whole queue.
+ */
+#include "storage/mail.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/check.h"
+#include "storage/engine_rocksdb.h"
+
+/* ---- changes
+ * ------------------------------------------------------------------------------------- */
+
+int mail_append(struct write_batch *batch, uint64_t user, uint32_t device, uint64_t sequence,
+                const struct record_mail *mail, const void *ciphertext, const void *external) {
+    CHECK(sequence > 0 && sequence < UINT64_MAX);
+    if ((uint64_t)mail->ciphertext_bytes + mail->external_bytes > FORMAT_MAIL_BODY_BYTES_MAX)
+        return -EINVAL;
+    uint8_t header[RECORD_MAIL_HEADER_SIZE];
+    record_mail_encode_header(mail, header);
+    struct format_key key = format_key_mail(user, device, sequence);
+    const struct engine_bytes parts[] = {
+        {header, sizeof(header)},
+        {ciphertext, mail->ciphertext_bytes},
+        {external, mail->external_bytes},
+    };
+    return write_batch_put_parts(batch, ENGINE_MAIL, format_key_bytes(&key), parts, 3);
+}
+
+int mail_append_status(struct write_batch *batch, uint64_t user, uint32_t device, uint64_t sequence,
+                       const struct record_status *status,
+                       const uint8_t (*ids)[FORMAT_MESSAGE_ID_BYTES]) {
+    CHECK(sequence > 0 && sequence < UINT64_MAX);
+    uint8_t header[RECORD_STATUS_HEADER_SIZE];
+    record_status_encode_header(status, header);
+    struct format_key key = format_key_mail(user, device, sequence);
+    const struct engine_bytes parts[] = {
+        {header, sizeof(header)},
+        {ids, status->ids_count * (size_t)FORMAT_MESSAGE_ID_BYTES},
+    };
+    if (batch->operations == 0)
+        batch->urgency = WRITE_ESSENTIAL;
+    return write_batch_put_parts(batch, ENGINE_MAIL, format_key_bytes(&key), parts, 2);
+}
+
+int mail_delete(struct write_batch *batch, uint64_t user, uint32_t device,
+                const uint64_t sequences[], size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        struct format_key key = format_key_mail(user, device, sequences[i]);
+        int error = write_batch_delete_once(batch, ENGINE_MAIL, format_key_bytes(&key));
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+int mail_drop_queue(struct write_batch *batch, uint64_t user, uint32_t device) {
+    struct format_key from = format_key_mail(user, device, 0);
+    struct format_key to = format_key_mail_end(user, device);
+    return write_batch_delete_range(batch, ENGINE_MAIL, format_key_bytes(&from),
+                                    format_key_bytes(&to));
+}
+
+int mail_set_aside(struct write_batch *batch, uint64_t user, uint32_t device, uint64_t sequence,
+                   struct engine_bytes value) {
+    struct format_key aside = format_key_aside(user, device, sequence);
+    int error = write_batch_put(batch, ENGINE_ACCOUNT, format_key_bytes(&aside), value);
+    return error ? error : mail_delete(batch, user, device, &sequence, 1);
+}
+
+/* ---- the queue's state
+ * ----------------------------------------------------------------------------- */
+
+int mail_put_queue(struct write_batch *batch, uint64_t user, uint32_t device,
+                   const struct record_queue *queue) {
+    uint8_t bytes[RECORD_QUEUE_SIZE];
+    record_queue_encode(queue, bytes);
+    struct format_key key = format_key_queue(user, device);
+    return write_batch_put(batch, ENGINE_ACCOUNT, format_key_bytes(&key),
+                           (struct engine_bytes){bytes, sizeof(bytes)});
+}
+
+int mail_read_queue(struct engine *engine, uint64_t user, uint32_t device,
+                    struct record_queue *queue) {
+    uint8_t bytes[RECORD_QUEUE_SIZE];
+    struct format_key key = format_key_queue(user, device);
+    size_t size = 0;
+    int error =
+        engine_get(engine, ENGINE_ACCOUNT, format_key_bytes(&key), bytes, sizeof(bytes), &size);
+    if (error == -ENOBUFS)
+        return -EBADMSG;
+    return error ? error : record_queue_decode((struct engine_bytes){bytes, size}, queue);
+}
+
+/* ---- scans
+ * ----------------------------------------------------------------------------------------- */
+
+/* Scan the raw entries of one queue. Both ends have the queue's prefix, so an empty one is cheap.
+ */
+static int scan_queue(struct engine *engine, uint64_t user, uint32_t device, uint64_t from,
+                      size_t limit, engine_visit_fn *visit, void *context) {
+    struct format_key first = format_key_mail(user, device, from);
+    struct format_key end = format_key_mail_end(user, device);
+    CHECK(first.size - 8 == ENGINE_MAIL_QUEUE_BYTES);
+    if (from == UINT64_MAX)
+        return 0;
+    return engine_scan(engine, ENGINE_MAIL, format_key_bytes(&first), format_key_bytes(&end), limit,
+                       visit, context);
+}
+
+struct decoding {
+    uint64_t user;
+    uint32_t device;
+    uint64_t last_ms; /* stop at the first that is later */
+    size_t shown;
+    mail_visit_fn *visit;
+    void *context;
+};
+
+static int decode_entry(void *context, struct engine_bytes key, struct engine_bytes value) {
+    struct decoding *decoding = context;
+    uint64_t sequence;
+    int error = format_key_mail_decode(key, decoding->user, decoding->device, &sequence);
+    if (error)
+        return error;
+    struct record_queued queued;
+    bool damaged = record_queued_decode(value, &queued) != 0;
+    if (!damaged && queued.time_ms > decoding->last_ms)
+        return 1;
+    decoding->shown++;
+    return decoding->visit(decoding->context, sequence, damaged ? NULL : &queued, value.size);
+}
+
+static int scan_decoded(struct engine *engine, uint64_t from, size_t limit,
+                        struct decoding *decoding) {
+    int visited =
+        scan_queue(engine, decoding->user, decoding->device, from, limit, decode_entry, decoding);
+    return visited < 0 ? visited : (int)decoding->shown;
+}
+
+int mail_scan(struct engine *engine, uint64_t user, uint32_t device, uint64_t from, size_t limit,
+              mail_visit_fn *visit, void *context) {
+    struct decoding decoding = {user, device, UINT64_MAX, 0, visit, context};
+    return scan_decoded(engine, from, limit, &decoding);
+}
+
+int mail_scan_expired(struct engine *engine, uint64_t user, uint32_t device, uint64_t before_ms,
+                      size_t limit, mail_visit_fn *visit, void *context) {
+    if (before_ms == 0)
+        return 0;
+    struct decoding decoding = {user, device, before_ms - 1, 0, visit, context};
+    return scan_decoded(engine, 0, limit, &decoding);
+}
+
+/* ---- pages
+ * ------------------------------------------------------------------------------------------ */
+
+/*
+ * A page is gathered in two growing buffers, since the scan alone knows how much there is, and then
+ * laid out as one allocation: the page, its entries, the values.
+ */
+struct gathering {
+    uint64_t user;
+    uint32_t device;
+    size_t entries_max;
+    size_t bytes_max;
+    size_t count;
+    size_t capacity;
+    struct gathered {
+        uint64_t sequence;
+        size_t size;
+    } * entries;
+    uint8_t *bytes;
+    size_t bytes_size;
+    size_t bytes_capacity;
+    bool more;
+};
+
+static int grow(void **memory, size_t *capacity, size_t needed, size_t item, size_t first) {
+    if (needed <= *capacity)
+        return 0;
+    size_t wanted = *capacity ? *capacity * 2 : first;
+    if (wanted < needed)
+        wanted = needed;
+    void *grown = realloc(*memory, wanted * item);
+    if (!grown)
+        return -ENOMEM;
+    *memory = grown;
+    *capacity = wanted;
+    return 0;
+}
+
+static int gather(void *context, struct engine_bytes key, struct engine_bytes value) {
+    struct gathering *gathering = context;
+    uint64_t sequence;
+    int error = format_key_mail_decode(key, gathering->user, gathering->device, &sequence);
+    if (error)
+        return error;
+    bool full = gathering->count == gathering->entries_max ||
+                (gathering->count > 0 && gathering->bytes_size + value.size > gathering->bytes_max);
+    if (full) {
+        gathering->more = true;
+        return 1;
+    }
+    void *entries = gathering->entries;
+    error = grow(&entries, &gathering->capacity, gathering->count + 1, sizeof(struct gathered), 16);
+    gathering->entries = entries;
+    void *bytes = gathering->bytes;
+    if (!error)
+        error =
+            grow(&bytes, &gathering->bytes_capacity, gathering->bytes_size + value.size, 1, 4096);
+    gathering->bytes = bytes;
+    if (error)
+        return error;
+    gathering->entries[gathering->count++] = (struct gathered){sequence, value.size};
+    if (value.size)
+        memcpy(gathering->bytes + gathering->bytes_size, value.data, value.size);
+    gathering->bytes_size += value.size;
+    return 0;
+}
+
+static struct mail_page *lay_out(const struct gathering *gathering) {
+    size_t entries_size = gathering->count * sizeof(struct mail_entry);
+    struct mail_page *page = malloc(sizeof(*page) + entries_size + gathering->bytes_size);
+    if (!page)
+        return NULL;
+    page->count = gathering->count;
+    page->more = gathering->more;
+    page->entries = (struct mail_entry *)(page + 1);
+    uint8_t *at = (uint8_t *)(page + 1) + entries_size;
+    if (gathering->bytes_size)
+        memcpy(at, gathering->bytes, gathering->bytes_size);
+    for (size_t i = 0; i < page->count; i++) {
+        struct mail_entry *entry = &page->entries[i];
+        *entry = (struct mail_entry){.sequence = gathering->entries[i].sequence};
+        entry->value = (struct engine_bytes){at, gathering->entries[i].size};
+        entry->damaged = record_queued_decode(entry->value, &entry->queued) != 0;
+        at += entry->value.size;
+    }
+    return page;
+}
+_Static_assert(sizeof(struct mail_page) % _Alignof(struct mail_entry) == 0, "entries are aligned");
+
+int mail_read_page(struct engine *engine, uint64_t user, uint32_t device, uint64_t from,
+                   size_t entries_max, size_t bytes_max, struct mail_page **page) {
+    CHECK(entries_max > 0 && entries_max <= MAIL_PAGE_ENTRIES_MAX);
+    struct gathering gathering = {
+        .user = user, .device = device, .entries_max = entries_max, .bytes_max = bytes_max};
+    int visited = scan_queue(engine, user, device, from, entries_max + 1, gather, &gathering);
+    struct mail_page *read = visited < 0 ? NULL : lay_out(&gathering);
+    free(gathering.entries);
+    free(gathering.bytes);
+    if (visited < 0)
+        return visited;
+    if (!read)
+        return -ENOMEM;
+    *page = read;
+    return 0;
+}
+
+void mail_page_destroy(struct mail_page *page) {
+    free(page);
+}
