@@ -43,6 +43,7 @@
 #define WIRE_FRAMES_BYTES_MAX 65000  /* frames in one Noise message */
 #define WIRE_CONTENT_BYTES_MAX 61440 /* all ciphertexts and external of one send together */
 #define WIRE_ID_BYTES 16
+#define WIRE_LIST_TEXT_BYTES_MAX 64 /* a text in a list */
 
 struct wire_id {
     uint8_t bytes[WIRE_ID_BYTES];
@@ -57,7 +58,8 @@ struct wire_bytes { /* borrowed; a text has no closing NUL */
  * A list is either `count` items of an array (when the writer made it), or `count` encoded elements
  * (when it was read: items is NULL). Both kinds can be written, and both can be walked:
  * wire_next_<element>(&list, &item) takes the first element off the list (walk a copy) and is false
- * at its end.
+ * at its end. Whoever keeps the encoded bytes alone walks them with count UINT32_MAX: they end with
+ * the last element.
  */
 #define WIRE_DECLARE_LIST(element, type)                                     \
     struct wire_##element##_list {                                           \

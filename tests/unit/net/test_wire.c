@@ -309,7 +309,7 @@ static void number_beyond_its_type_is_too_big(void **state) {
 static void count_beyond_the_bytes_that_are_left_is_junk(void **state) {
     (void)state;
     static const uint8_t bomb[] = {0xdd, 0xff, 0xff, 0xff, 0xff, 1};
-    static const uint8_t list[] = {0x94, WIRE_ACK, 0, 1, 2, 0xdd, 0xff, 0xff, 0xff, 0xff};
+    static const uint8_t list[] = {0x95, WIRE_ACK, 0, 1, 2, 0xdd, 0xff, 0xff, 0xff, 0xff};
     static const uint8_t skipped[] = {0x93, 100, 0, 0xdf, 0xff, 0xff, 0xff, 0xff, 0};
     static const uint8_t nested[] = {0x93, 100, 0, 0xdd, 0, 0, 0, 2, 0xdd, 0xff, 0xff, 0xff, 0xff};
     struct wire_frame frame;
