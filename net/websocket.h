@@ -8,17 +8,16 @@
  * How to receive. The caller gives all bytes that it has kept plus those that came behind them, and
  * calls websocket_parse with the same bytes until it no longer answers PARSE_COMPLETE:
  *
- *     for (;;) {
- *         result = websocket_parse(&parser, bytes, length, &message);
- *         if (result != PARSE_COMPLETE)
- *             break;
- *         ... message.opcode, message.payload, message.length; they stay valid while the bytes do,
- * the payload may be overwritten (decrypted in place) ...
- *     }
- *     PARSE_MORE:    keep message.payload[0, message.length) (nothing, when the connection is idle)
- * and put what arrives next behind it; no progress before message.bytes_needed bytes are there.
- *                    That is at most websocket_kept_bytes_max(message_bytes_max).
- *     PARSE_JUNK, PARSE_TOO_BIG:  fail the connection with the close code in message.close_code.
+ *     while ((result = websocket_parse(&parser, bytes, length, &message)) == PARSE_COMPLETE)
+ *         ... message.opcode, message.payload[0, message.length) ...
+ *
+ * A payload stays valid while the bytes do and may be overwritten (decrypted in place). The bytes
+ * may move between two calls as long as their content stays. In the end:
+ *
+ * - PARSE_MORE: keep message.payload[0, message.length), which is nothing while the connection is
+ *   idle, and put what arrives next behind it. No progress before message.bytes_needed bytes are
+ *   there, at most websocket_kept_bytes_max(message_bytes_max).
+ * - PARSE_JUNK, PARSE_TOO_BIG: fail the connection with the close code in message.close_code.
  *
  * Fragments are joined by the parser inside these bytes, so that the caller always sees whole
  * messages; control frames between them come out in order. After a close frame nothing more is
@@ -41,27 +40,27 @@
 
 enum websocket_role { WEBSOCKET_SERVER, WEBSOCKET_CLIENT }; /* which end this is */
 
-enum websocket_opcode { /* RFC 6455 section 5.2 */
-                        WEBSOCKET_CONTINUATION = 0,
-                        WEBSOCKET_TEXT = 1,
-                        WEBSOCKET_BINARY = 2,
-                        WEBSOCKET_CLOSE = 8,
-                        WEBSOCKET_PING = 9,
-                        WEBSOCKET_PONG = 10,
+/* RFC 6455 section 5.2. */
+enum websocket_opcode {
+    WEBSOCKET_CONTINUATION = 0,
+    WEBSOCKET_TEXT = 1,
+    WEBSOCKET_BINARY = 2,
+    WEBSOCKET_CLOSE = 8,
+    WEBSOCKET_PING = 9,
+    WEBSOCKET_PONG = 10,
 };
 
-enum websocket_close_code { /* RFC 6455 section 7.4.1; 4000 to 4999 are the protocol's own
-                               (wire.def) */
-                            WEBSOCKET_CLOSE_NORMAL = 1000,
-                            WEBSOCKET_CLOSE_GOING_AWAY = 1001,
-                            WEBSOCKET_CLOSE_PROTOCOL_ERROR = 1002,
-                            WEBSOCKET_CLOSE_UNSUPPORTED = 1003, /* what we answer to text */
-                            WEBSOCKET_CLOSE_NO_CODE =
-                                1005, /* never sent: a close frame that was empty */
-                            WEBSOCKET_CLOSE_INVALID_DATA = 1007,
-                            WEBSOCKET_CLOSE_POLICY = 1008,
-                            WEBSOCKET_CLOSE_TOO_BIG = 1009,
-                            WEBSOCKET_CLOSE_INTERNAL = 1011,
+/* RFC 6455 section 7.4.1; 4000 to 4999 are the protocol's own (wire.def). */
+enum websocket_close_code {
+    WEBSOCKET_CLOSE_NORMAL = 1000,
+    WEBSOCKET_CLOSE_GOING_AWAY = 1001,
+    WEBSOCKET_CLOSE_PROTOCOL_ERROR = 1002,
+    WEBSOCKET_CLOSE_UNSUPPORTED = 1003, /* what we answer to text */
+    WEBSOCKET_CLOSE_NO_CODE = 1005,     /* never sent: a close frame that was empty */
+    WEBSOCKET_CLOSE_INVALID_DATA = 1007,
+    WEBSOCKET_CLOSE_POLICY = 1008,
+    WEBSOCKET_CLOSE_TOO_BIG = 1009,
+    WEBSOCKET_CLOSE_INTERNAL = 1011,
 };
 
 #define WEBSOCKET_MASK_BYTES 4
@@ -79,8 +78,9 @@ struct websocket_parser {
     uint32_t joined_bytes; /* how many bytes they are */
     uint32_t next_at;      /* where the next frame begins; joined_bytes between calls */
     uint8_t role;
-    uint8_t fragmented_opcode; /* text or binary while its continuation is awaited, else 0 */
-    uint16_t failed_code;      /* what ended this parser: a close code, or 0 */
+    uint8_t fragmented; /* text or binary while its continuation is awaited, else 0 */
+    uint16_t
+        ended; /* close code of the failure, WEBSOCKET_CLOSE_NORMAL after a close frame, or 0 */
 };
 _Static_assert(sizeof(struct websocket_parser) <= 24, "a million idle connections rest on it");
 
@@ -97,8 +97,8 @@ struct websocket_message {
 void websocket_parser_init(struct websocket_parser *parser, enum websocket_role role,
                            uint32_t message_bytes_max);
 
-/* Takes the next message out of bytes[0, length); see the head of this file. Writes into the bytes.
- */
+/* Takes the next message out of bytes[0, length); see the head of this file. Writes into
+ * the bytes. */
 enum parse_result websocket_parse(struct websocket_parser *parser, uint8_t *bytes, size_t length,
                                   struct websocket_message *message);
 
