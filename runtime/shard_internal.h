@@ -87,7 +87,8 @@ uint64_t io_turn(struct shard *shard);
 /* Sockets that nobody owns any more and that still send their last bytes or wait for the peer's
  * end: a shard that stops polls on while there are some, a second at most. */
 unsigned io_closing(struct shard *shard);
-/* Frees the tables. After all actors have ended; before the reactor's destroy. */
+/* Frees the tables. After all actors have ended and the reactor was destroyed (the kernel may still
+ * read what is being sent until then). */
 void io_finish(struct shard *shard);
 struct io_counters {
     uint64_t sockets, rings, memory_bytes;

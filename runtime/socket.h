@@ -38,30 +38,39 @@ struct socket_data {
     struct socket_id socket;
     uint8_t *bytes; /* borrowed, writable (decrypt in place), until the handler returns */
     uint32_t length;
+    uint32_t lender; /* the reactor's own: which buffer this is */
 };
 struct socket_sent {
     struct socket_id socket;
-    uint32_t length; /* all of the buffer */
+    uint32_t length; /* as it was given to socket_send */
 };
 struct socket_connected {
     struct socket_id socket;
     int error; /* 0 or a negative errno; then the socket is gone */
 };
+/* The last event of a socket. Until its handler has returned the socket still takes a send (the
+ * peer may have closed its half only); after it, what is in flight is sent, and the socket is gone.
+ */
 struct socket_closed {
     struct socket_id socket;
-    int error; /* 0: the peer closed in order; else a negative errno. The socket is gone. */
+    int error; /* 0: the peer sends no more; else a negative errno */
 };
 
-/* Accepts on a listening descriptor (inherited from the heart) for the running actor, each accepted
- * socket with its own peer address. `outstanding` accepts are kept posted (1..64). */
+/* Accepts on a listening descriptor (inherited from the heart; blocking) for the running actor,
+ * each accepted socket with its own peer address. `outstanding` accepts are kept posted. Ends with
+ * the actor. -EBUSY: another living actor of this shard accepts on it; -ENFILE: too many listeners;
+ * -EINVAL. Want of descriptors or memory later is counted and tried again. */
+#define SOCKET_OUTSTANDING_MAX 64u
 int socket_accept(int listening_fd, unsigned outstanding);
 /* Stops and restarts accepting (a connection limit is reached; the node drains). */
 void socket_accept_pause(int listening_fd, bool paused);
 
-/* Makes the running actor the owner and begins to receive. */
+/* Makes the running actor the owner and begins to receive. Before the SOCKET_ACCEPTED message is
+ * freed, on the same shard (an actor spawned by the handler may do it in its init). -EPIPE: gone.
+ */
 int socket_own(struct socket_id socket);
 /* Begins to connect from this shard; the running actor owns it and gets SOCKET_CONNECTED.
- * `local` may be NULL: any address. */
+ * `local` may be NULL: any address; its port may be 0. A negative errno: nothing follows. */
 int socket_connect(const struct socket_address *peer, const struct socket_address *local,
                    struct socket_id *socket);
 
@@ -70,7 +79,8 @@ int socket_connect(const struct socket_address *peer, const struct socket_addres
 void socket_pause(struct socket_id socket);
 void socket_resume(struct socket_id socket);
 
-/* `capacity` writable bytes from the reactor's pools; at most SOCKET_BUFFER_MAX. */
+/* `capacity` writable bytes from the shard's pools; at most SOCKET_BUFFER_MAX; not zeroed, so send
+ * only what was written. The running actor's until it is sent; freed with it. */
 #define SOCKET_BUFFER_MAX (1u << 20)
 struct socket_buffer;
 struct socket_buffer *socket_buffer_create(size_t capacity);
@@ -79,12 +89,14 @@ size_t socket_buffer_capacity(const struct socket_buffer *buffer);
 void socket_buffer_destroy(struct socket_buffer *buffer); /* one that was not sent */
 
 /* Sends bytes [offset, offset + length). 0: *buffer is the reactor's now and NULL; SOCKET_SENT
- * follows, or SOCKET_CLOSED. -EBUSY: a send is in flight; -EPIPE: closing or gone; then it is still
- * yours. */
+ * follows, or SOCKET_CLOSED. -EBUSY: a send is in flight, or it isn't connected yet; -EPIPE:
+ * closing or gone; then it is still yours. */
 int socket_send(struct socket_id socket, struct socket_buffer **buffer, size_t offset,
                 size_t length);
 
-/* Closes after the send in flight is done (at most 5 s later). No further events come. */
+/* Closes after the send in flight is done: then the peer is told that no more comes, and its end is
+ * awaited, all at most 5 s. Of no further events is the actor told, but some may already be in its
+ * mailbox. */
 void socket_close(struct socket_id socket);
 /* Closes now, with a reset. */
 void socket_abort(struct socket_id socket);

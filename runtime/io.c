@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the thread loop of a shard calls of its sockets: once a turn, and at the end. */
+#include "runtime/socket_table_internal.h"
+
+uint64_t io_turn(struct shard *shard) {
+    struct socket_table *table = *shard_sockets(shard);
+    const struct reactor_ops *ops;
+    uint64_t now_ns, sockets_ns, listeners_ns;
+
+    if (table == NULL)
+        return UINT64_MAX;
+    ops = socket_ops(table);
+    now_ns = shard_now_ns(shard);
+    __atomic_store_n(&table->rings, ops->rings(shard_reactor(shard)), __ATOMIC_RELAXED);
+    __atomic_store_n(&table->reactor_bytes, ops->memory_bytes(shard_reactor(shard)),
+                     __ATOMIC_RELAXED);
+    sockets_ns = sockets_turn(table, now_ns);
+    listeners_ns = listeners_turn(table, now_ns);
+    return sockets_ns < listeners_ns ? sockets_ns : listeners_ns;
+}
+
+unsigned io_closing(struct shard *shard) {
+    struct socket_table *table = *shard_sockets(shard);
+
+    return table != NULL ? table->closing_count : 0;
+}
+
+void io_finish(struct shard *shard) {
+    struct socket_table *table = *shard_sockets(shard);
+
+    if (table == NULL)
+        return;
+    sockets_finish(table);
+    socket_buffers_finish(table);
+    *shard_sockets(shard) = NULL;
+    shard_free(shard, table, sizeof *table);
+}
+
+void io_counters_read(struct shard *shard, struct io_counters *counters) {
+    struct socket_table *table = __atomic_load_n(shard_sockets(shard), __ATOMIC_ACQUIRE);
+
+    *counters = (struct io_counters){0};
+    if (table == NULL)
+        return;
+    counters->sockets = __atomic_load_n(&table->sockets, __ATOMIC_RELAXED);
+    counters->rings = __atomic_load_n(&table->rings, __ATOMIC_RELAXED);
+    counters->memory_bytes = __atomic_load_n(&table->memory_bytes, __ATOMIC_RELAXED) +
+                             __atomic_load_n(&table->reactor_bytes, __ATOMIC_RELAXED);
+}
