@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import urllib.request
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NODE, CHAT = "build/bin/tern-node", "build/bin/tern-chat"
 PORT_DEFAULT = 7700
+METRICS_PORT_AFTER = 80  # 7780, as in the sample
 ECHO_PHONE = "+15550000000"
 BUILD_MEGABYTES, DATA_MEGABYTES = 300, 100  # less than this free is refused before anything starts
 START_SECONDS_MAX = 30
@@ -127,7 +127,7 @@ def write_configuration(place, port):
         return
     with open("tools/tern.conf", encoding="utf-8") as file:
         text = file.read()
-    own = {"data": place.node, "listen": "127.0.0.1:%d" % port, "metrics": "127.0.0.1:%d" % (port + 1),
+    own = {"data": place.node, "listen": "127.0.0.1:%d" % port, "metrics": "127.0.0.1:%d" % (port + METRICS_PORT_AFTER),
            "sms_command": os.path.join(ROOT, "tools/sms-print")}
     for key, value in own.items():
         text, count = re.subn(r"(?m)^#?\s*%s\s*=.*$" % key, lambda _, k=key, v=value: '%s = "%s"' % (k, v), text, 1)

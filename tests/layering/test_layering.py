@@ -30,6 +30,8 @@ def plant(root, path, line):
     ("net/a.c", '#include "storage/mail.h"'),
     ("net/a.c", '#include "runtime/actor.h"'),
     ("net/a.c", "#include <sys/socket.h>"),
+    ("net/a.c", "#include <netinet/in.h>"),
+    ("actors/a.c", "int f(int fd) { return epoll_wait(fd, 0, 0, 0); }"),
     ("storage/a.c", '#  include "net/wire.h"'),
     ("storage/a.c", '#include "actors/tree.h"'),
     ("actors/a.c", '#include "tools/node/node.h"'),
@@ -56,6 +58,7 @@ def test_planted_fault_is_found_and_named(tmp_path, path, line):
     ("tools/chat/a.c", '#include "net/wire.h"'),
     ("tools/node/a.c", '#include "actors/tree.h"'),
     ("runtime/a.c", "#include <time.h>"),
+    ("actors/a.c", "#include <netinet/in.h>"),  # for AF_INET6, as in struct socket_address
     ("tests/unit/net/a.c", '#include "net/wire.h"'),
 ])
 def test_right_arrow_is_accepted(tmp_path, path, line):
