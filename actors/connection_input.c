@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a connection hears: bytes become WebSocket messages, and each goes where the state says.
+ *
+ * Bytes are borrowed from the reactor and worked on where they lie; a message that came whole is
+ * never copied. What is incomplete is kept in `work->input`, which grows with what has come, not
+ * with what a header promises, and is at most one message and a little. A state that takes no input
+ * (a handshake waits for its share, a key is looked up) leaves the bytes as they are and pauses the
+ * socket.
+ */
+#include "actors/connection_internal.h"
+#include "runtime/check.h"
+
+#include <string.h>
+
+#define INPUT_BYTES_MIN 256u
+/* What may wait while the state takes nothing: a device that follows the protocol is waiting too.
+ */
+#define INPUT_WAITING_BYTES_MAX (64u * 1024)
+/* Before the device is known its messages are short. */
+#define HANDSHAKE_MESSAGE_BYTES_MAX 2048u
+
+typedef void (*take_fn)(struct connection *connection, uint8_t *bytes, size_t length);
+
+static const take_fn takers[] = {
+#define X(state, takes, overdue) [CONNECTION_##state] = (takes),
+    CONNECTION_STATES(X)
+#undef X
+};
+
+/* --- what is kept ------------------------------------------------------------------------------
+ */
+
+static void input_free(struct connection_work *work) {
+    actor_free(work->input);
+    work->input = NULL;
+    work->input_bytes = work->input_capacity = work->input_needed = 0;
+}
+
+static void input_append(struct connection_work *work, const uint8_t *bytes, uint32_t length) {
+    uint32_t needed = work->input_bytes + length;
+    if (needed > work->input_capacity) {
+        uint32_t capacity = work->input_capacity ? work->input_capacity : INPUT_BYTES_MIN;
+        while (capacity < needed)
+            capacity *= 2;
+        work->input =
+            work->input ? actor_reallocate(work->input, capacity) : actor_allocate(capacity);
+        work->input_capacity = capacity;
+    }
+    memcpy(work->input + work->input_bytes, bytes, length);
+    work->input_bytes = needed;
+}
+
+/* Keeps these bytes alone, which may lie inside what is kept already. */
+static void input_keep(struct connection *connection, const uint8_t *bytes, size_t length,
+                       size_t needed) {
+    struct connection_work *work = connection->work;
+    if (length == 0) {
+        if (work && work->input)
+            input_free(work);
+        return;
+    }
+    work = connection_work(connection);
+    if (work->input) {
+        memmove(work->input, bytes, length);
+        work->input_bytes = (uint32_t)length;
+    } else {
+        input_append(work, bytes, (uint32_t)length);
+    }
+    work->input_needed = (uint32_t)needed;
+}
+
+/* --- WebSocket messages ------------------------------------------------------------------------
+ */
+
+static bool is_in_handshake(const struct connection *connection) {
+    return !connection->secured;
+}
+
+static void take_close(struct connection *connection, uint16_t code) {
+    connection->peer_closed = true;
+    connection_close(connection, code, "connection_closed_by_peer");
+}
+
+static void take_message(struct connection *connection, struct websocket_message *message,
+                         take_fn take) {
+    switch (message->opcode) {
+    case WEBSOCKET_BINARY:
+        if (is_in_handshake(connection) && message->length > HANDSHAKE_MESSAGE_BYTES_MAX)
+            connection_close(connection, WEBSOCKET_CLOSE_TOO_BIG, "handshake_too_big");
+        else
+            take(connection, message->payload, message->length);
+        break;
+    case WEBSOCKET_PING:
+        if (connection->state != CONNECTION_CLOSING)
+            connection_output_pong(connection, message->payload, message->length);
+        break;
+    case WEBSOCKET_PONG:
+        break;
+    case WEBSOCKET_CLOSE:
+        take_close(connection, message->close_code);
+        break;
+    default:
+        connection_close(connection, WEBSOCKET_CLOSE_UNSUPPORTED, "websocket_text");
+        break;
+    }
+}
+
+static void refuse(struct connection *connection, enum parse_result result, uint16_t code) {
+    connection_close(connection, code,
+                     result == PARSE_TOO_BIG ? "websocket_too_big" : "websocket_junk");
+    input_keep(connection, NULL, 0, 0);
+}
+
+/* Keeps the rest of a message until more of it comes. */
+static void await_more(struct connection *connection, const struct websocket_message *message) {
+    if (is_in_handshake(connection) && message->bytes_needed > HANDSHAKE_MESSAGE_BYTES_MAX +
+                                                                   WEBSOCKET_HEADER_BYTES_MAX +
+                                                                   WEBSOCKET_CONTROL_BYTES_MAX)
+        refuse(connection, PARSE_TOO_BIG, WEBSOCKET_CLOSE_TOO_BIG);
+    else
+        input_keep(connection, message->payload, message->length, message->bytes_needed);
+}
+
+static void run(struct connection *connection, uint8_t *bytes, size_t length) {
+    while (!connection->ended) {
+        take_fn take = takers[connection->state];
+        if (!take) {
+            input_keep(connection, bytes, length, 0);
+            if (!connection->input_waits && length) {
+                connection->input_waits = true;
+                socket_pause(connection->socket);
+            }
+            return;
+        }
+        struct websocket_message message;
+        enum parse_result result = websocket_parse(&connection->parser, bytes, length, &message);
+        if (result == PARSE_MORE) {
+            await_more(connection, &message);
+            return;
+        }
+        if (result != PARSE_COMPLETE) {
+            refuse(connection, result, message.close_code);
+            return;
+        }
+        take_message(connection, &message, take);
+    }
+}
+
+/* --- the request's head, which comes first -----------------------------------------------------
+ */
+
+/* Parsing starts over with each line that comes, not with each byte. */
+static bool is_worth_parsing(const struct connection *connection, const uint8_t *bytes,
+                             size_t length) {
+    const struct connection_work *work = connection->work;
+    return !work || !work->input || memchr(bytes, '\n', length) ||
+           work->input_bytes / 1024 != (work->input_bytes + length) / 1024;
+}
+
+static void run_http(struct connection *connection, uint8_t *bytes, size_t length) {
+    size_t head = connection_take_http(connection, bytes, length);
+    if (connection->state == CONNECTION_HTTP) {
+        input_keep(connection, bytes, length, 0);
+    } else if (connection->state == CONNECTION_CLOSING) {
+        input_keep(connection, NULL, 0, 0);
+    } else {
+        CHECK(head <= length);
+        run(connection, bytes + head, length - head);
+    }
+}
+
+/* --- from the socket ---------------------------------------------------------------------------
+ */
+
+static void input_start(struct connection *connection, uint8_t *bytes, size_t length) {
+    connection->input_runs = true;
+    if (connection->state == CONNECTION_HTTP)
+        run_http(connection, bytes, length);
+    else
+        run(connection, bytes, length);
+    connection->input_runs = false;
+}
+
+void connection_input_take(struct connection *connection, uint8_t *bytes, uint32_t length) {
+    struct connection_work *work = connection->work;
+    bool worth =
+        connection->state != CONNECTION_HTTP || is_worth_parsing(connection, bytes, length);
+    connection->heard_ms = connection_ms_after(0);
+    connection->pinged = false;
+    if (connection->state == CONNECTION_CLOSING && connection->peer_closed)
+        return;
+    if (worth && (!work || !work->input) && !connection->input_waits) {
+        input_start(connection, bytes, length);
+        return;
+    }
+    work = connection_work(connection);
+    if (connection->input_waits && work->input_bytes + length > INPUT_WAITING_BYTES_MAX) {
+        connection_close(connection, WIRE_CLOSE_UNWANTED, "connection_too_early");
+        return;
+    }
+    input_append(work, bytes, length);
+    if (worth && !connection->input_waits && work->input_bytes >= work->input_needed)
+        input_start(connection, work->input, work->input_bytes);
+}
+
+void connection_input_resume(struct connection *connection) {
+    if (!connection->input_waits || connection->input_runs || connection->ended ||
+        !takers[connection->state])
+        return;
+    connection->input_waits = false;
+    socket_resume(connection->socket);
+    struct connection_work *work = connection->work;
+    if (work && work->input)
+        input_start(connection, work->input, work->input_bytes);
+}
+
+void connection_take_nothing(struct connection *connection, uint8_t *bytes, size_t length) {
+    (void)connection;
+    (void)bytes;
+    (void)length;
+}
