@@ -367,7 +367,8 @@ static void uring_accept_cancel(struct reactor *reactor, uint32_t listener) {
 }
 
 static void on_accept(struct reactor *reactor, struct uring_accept *accept, int result) {
-    struct uring *ring = reactor->rings[accept->ring];
+    uint8_t ring_index = accept->ring;
+    struct uring *ring = reactor->rings[ring_index];
     struct socket_address peer;
     struct reactor_socket *socket;
 
@@ -379,6 +380,7 @@ static void on_accept(struct reactor *reactor, struct uring_accept *accept, int 
         return;
     }
     socket_address_from_kernel(&accept->peer, &peer);
+    /* The listener may post its next accept from within: `accept` is another one's after this. */
     socket = reactor_on_accepted(reactor->shard, accept->listener, &peer);
     if (socket == NULL) {
         ring->used--; /* the close is taken before any accept that is posted after it */
@@ -386,7 +388,7 @@ static void on_accept(struct reactor *reactor, struct uring_accept *accept, int 
         return;
     }
     socket->descriptor = (uint32_t)result;
-    socket->ring = accept->ring;
+    socket->ring = ring_index;
 }
 
 /* --- connecting
