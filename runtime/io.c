@@ -1,22 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the thread loop of a shard calls of its sockets: once a turn, and at the end. */
+/* What the thread loop of a shard calls of sockets and programs: once a turn, and at the end. */
+#include "runtime/program_internal.h"
 #include "runtime/socket_table_internal.h"
 
-uint64_t io_turn(struct shard *shard) {
+static uint64_t least(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+static uint64_t turn_sockets(struct shard *shard, uint64_t now_ns) {
     struct socket_table *table = *shard_sockets(shard);
     const struct reactor_ops *ops;
-    uint64_t now_ns, sockets_ns, listeners_ns;
 
     if (table == NULL)
         return UINT64_MAX;
     ops = socket_ops(table);
-    now_ns = shard_now_ns(shard);
     __atomic_store_n(&table->rings, ops->rings(shard_reactor(shard)), __ATOMIC_RELAXED);
     __atomic_store_n(&table->reactor_bytes, ops->memory_bytes(shard_reactor(shard)),
                      __ATOMIC_RELAXED);
-    sockets_ns = sockets_turn(table, now_ns);
-    listeners_ns = listeners_turn(table, now_ns);
-    return sockets_ns < listeners_ns ? sockets_ns : listeners_ns;
+    return least(sockets_turn(table, now_ns), listeners_turn(table, now_ns));
+}
+
+uint64_t io_turn(struct shard *shard) {
+    uint64_t now_ns = shard_now_ns(shard);
+
+    return least(turn_sockets(shard, now_ns), programs_turn(shard, now_ns));
 }
 
 unsigned io_closing(struct shard *shard) {
@@ -28,6 +35,7 @@ unsigned io_closing(struct shard *shard) {
 void io_finish(struct shard *shard) {
     struct socket_table *table = *shard_sockets(shard);
 
+    programs_finish(shard);
     if (table == NULL)
         return;
     sockets_finish(table);
