@@ -10,7 +10,7 @@
  * Its states and their transitions are listed in connection_internal.h, beside the map of its
  * files. This file has the class, the time, and every way in which a connection ends:
  *
- *     connection_close   says why, in a close frame; waits for the peer's, a little
+ *     connection_close   says why, in a close frame; the socket then waits for the peer's end
  *     connection_abort   with a reset
  *     SOCKET_CLOSED      the peer, or the network
  *
@@ -157,7 +157,6 @@ void connection_close(struct connection *connection, uint16_t code, const char *
     connection_output_drop_mail(connection);
     connection_handshake_free(connection);
     detach(connection);
-    connection_input_resume(connection); /* for the peer's close frame */
 }
 
 void connection_say_and_close(struct connection *connection, uint16_t notice, uint16_t code,
@@ -173,13 +172,8 @@ static void pass_deadline(struct connection *connection) {
     connection->deadline_ms = 0;
     switch (connection->state) {
     case CONNECTION_HTTP:
-        connection_abort(connection, overdue_counters[connection->state]);
-        break;
     case CONNECTION_CLOSING:
-        if (connection->sending || connection->close_due)
-            connection_abort(connection, overdue_counters[connection->state]);
-        else
-            connection_end(connection);
+        connection_abort(connection, overdue_counters[connection->state]);
         break;
     case CONNECTION_OPEN:
     case CONNECTION_REATTACHING:
@@ -280,6 +274,10 @@ static void connection_on_closed(void *state, struct message **message) {
         return;
     if (connection->state != CONNECTION_CLOSING)
         actor_count(closed->error ? "connection_lost" : "connection_left", 1);
+    if (!closed->error) /* perhaps it only has no more to say */
+        connection_output_flush(connection);
+    if (connection->ended)
+        return;
     connection->ended = true;
     actor_stop(ACTOR_NORMAL);
 }
@@ -447,9 +445,8 @@ static void connection_after_turn(void *state) {
     connection_output_flush(connection);
     if (connection->ended)
         return;
-    if (connection->state == CONNECTION_CLOSING && connection->peer_closed &&
-        !connection->close_due && !connection_output_waits(connection))
-        connection_end(connection);
+    if (connection->state == CONNECTION_CLOSING && !connection_output_waits(connection))
+        connection_end(connection); /* the last send may be in flight */
     else
         rest(connection);
 }

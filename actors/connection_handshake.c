@@ -49,7 +49,6 @@ static void answer(struct connection *connection, unsigned status, bool head_onl
         return;
     }
     connection_output_raw(connection, (const uint8_t *)text, (size_t)length);
-    connection->peer_closed = true; /* nothing is awaited after the answer */
     connection_enter(connection, CONNECTION_CLOSING);
 }
 

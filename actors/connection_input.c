@@ -77,11 +77,6 @@ static bool is_in_handshake(const struct connection *connection) {
     return !connection->secured;
 }
 
-static void take_close(struct connection *connection, uint16_t code) {
-    connection->peer_closed = true;
-    connection_close(connection, code, "connection_closed_by_peer");
-}
-
 static void take_message(struct connection *connection, struct websocket_message *message,
                          take_fn take) {
     switch (message->opcode) {
@@ -92,13 +87,12 @@ static void take_message(struct connection *connection, struct websocket_message
             take(connection, message->payload, message->length);
         break;
     case WEBSOCKET_PING:
-        if (connection->state != CONNECTION_CLOSING)
-            connection_output_pong(connection, message->payload, message->length);
+        connection_output_pong(connection, message->payload, message->length);
         break;
     case WEBSOCKET_PONG:
         break;
     case WEBSOCKET_CLOSE:
-        take_close(connection, message->close_code);
+        connection_close(connection, message->close_code, "connection_closed_by_peer");
         break;
     default:
         connection_close(connection, WEBSOCKET_CLOSE_UNSUPPORTED, "websocket_text");
@@ -109,7 +103,6 @@ static void take_message(struct connection *connection, struct websocket_message
 static void refuse(struct connection *connection, enum parse_result result, uint16_t code) {
     connection_close(connection, code,
                      result == PARSE_TOO_BIG ? "websocket_too_big" : "websocket_junk");
-    input_keep(connection, NULL, 0, 0);
 }
 
 /* Keeps the rest of a message until more of it comes. */
@@ -122,28 +115,35 @@ static void await_more(struct connection *connection, const struct websocket_mes
         input_keep(connection, message->payload, message->length, message->bytes_needed);
 }
 
+static void wait(struct connection *connection, const uint8_t *bytes, size_t length) {
+    input_keep(connection, bytes, length, 0);
+    if (length && !connection->input_waits) {
+        connection->input_waits = true;
+        socket_pause(connection->socket);
+    }
+}
+
+static bool is_closing(const struct connection *connection) {
+    return connection->ended || connection->state == CONNECTION_CLOSING;
+}
+
 static void run(struct connection *connection, uint8_t *bytes, size_t length) {
-    while (!connection->ended) {
+    struct websocket_message message;
+    while (!is_closing(connection)) {
         take_fn take = takers[connection->state];
         if (!take) {
-            input_keep(connection, bytes, length, 0);
-            if (!connection->input_waits && length) {
-                connection->input_waits = true;
-                socket_pause(connection->socket);
-            }
+            wait(connection, bytes, length);
             return;
         }
-        struct websocket_message message;
         enum parse_result result = websocket_parse(&connection->parser, bytes, length, &message);
         if (result == PARSE_MORE) {
             await_more(connection, &message);
             return;
         }
-        if (result != PARSE_COMPLETE) {
+        if (result == PARSE_COMPLETE)
+            take_message(connection, &message, take);
+        else
             refuse(connection, result, message.close_code);
-            return;
-        }
-        take_message(connection, &message, take);
     }
 }
 
@@ -160,14 +160,10 @@ static bool is_worth_parsing(const struct connection *connection, const uint8_t 
 
 static void run_http(struct connection *connection, uint8_t *bytes, size_t length) {
     size_t head = connection_take_http(connection, bytes, length);
-    if (connection->state == CONNECTION_HTTP) {
+    if (connection->state == CONNECTION_HTTP)
         input_keep(connection, bytes, length, 0);
-    } else if (connection->state == CONNECTION_CLOSING) {
-        input_keep(connection, NULL, 0, 0);
-    } else {
-        CHECK(head <= length);
+    else
         run(connection, bytes + head, length - head);
-    }
 }
 
 /* --- from the socket ---------------------------------------------------------------------------
@@ -180,6 +176,8 @@ static void input_start(struct connection *connection, uint8_t *bytes, size_t le
     else
         run(connection, bytes, length);
     connection->input_runs = false;
+    if (is_closing(connection)) /* what came behind is not looked at */
+        input_keep(connection, NULL, 0, 0);
 }
 
 void connection_input_take(struct connection *connection, uint8_t *bytes, uint32_t length) {
@@ -188,7 +186,7 @@ void connection_input_take(struct connection *connection, uint8_t *bytes, uint32
         connection->state != CONNECTION_HTTP || is_worth_parsing(connection, bytes, length);
     connection->heard_ms = connection_ms_after(0);
     connection->pinged = false;
-    if (connection->state == CONNECTION_CLOSING && connection->peer_closed)
+    if (is_closing(connection))
         return;
     if (worth && (!work || !work->input) && !connection->input_waits) {
         input_start(connection, bytes, length);
@@ -213,10 +211,4 @@ void connection_input_resume(struct connection *connection) {
     struct connection_work *work = connection->work;
     if (work && work->input)
         input_start(connection, work->input, work->input_bytes);
-}
-
-void connection_take_nothing(struct connection *connection, uint8_t *bytes, size_t length) {
-    (void)connection;
-    (void)bytes;
-    (void)length;
 }

@@ -45,7 +45,7 @@
     X(ATTACHING, NULL, "connection_timeout_attach")                             \
     X(OPEN, connection_take_session, "connection_timeout_drain")                \
     X(REATTACHING, connection_take_session, "connection_timeout_drain")         \
-    X(CLOSING, connection_take_nothing, "connection_timeout_close")
+    X(CLOSING, NULL, "connection_timeout_close")
 
 enum connection_state {
 #define X(state, takes, overdue) CONNECTION_##state,
@@ -91,7 +91,7 @@ struct connection_work {
 /* Output that does not get on for so long, or for two and a half heartbeats, ends the connection.
  */
 #define CONNECTION_SLOW_MS_MAX 30000u
-/* How long the peer may take to answer a close. */
+/* How long what is said before a close may take to be sent; the socket's own 5 s follow. */
 #define CONNECTION_CLOSE_MS 2000u
 
 /* Why a connection fails (actor_fail). */
@@ -110,8 +110,6 @@ struct connection {
     bool input_waits : 1; /* `input` holds bytes of a state that takes none */
     bool input_runs : 1;  /* connection_input.c is on the stack */
     bool close_due : 1;   /* a close frame is to be sent behind what is urgent */
-    bool close_sent : 1;  /* it is with the reactor */
-    bool peer_closed : 1; /* the peer's close frame came, or none is to be awaited */
     bool ended : 1;       /* actor_stop was called: do nothing more */
     bool draining : 1;    /* CONNECTION_DRAIN came: no new sends */
     bool pinged : 1;      /* since something was last heard */
@@ -181,7 +179,6 @@ void connection_drain_on(struct connection *connection);
 void connection_input_take(struct connection *connection, uint8_t *bytes, uint32_t length);
 /* The state takes input again: goes on with what waited. */
 void connection_input_resume(struct connection *connection);
-void connection_take_nothing(struct connection *connection, uint8_t *bytes, size_t length);
 
 /* --- connection_handshake.c --------------------------------------------------------------------
  */

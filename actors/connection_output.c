@@ -235,7 +235,6 @@ static void send_close(struct connection *connection) {
     size_t length = websocket_write_close(socket_buffer_bytes(buffer), WEBSOCKET_SERVER,
                                           connection->close_code, NULL, NULL);
     connection->close_due = false;
-    connection->close_sent = true;
     transmit(connection, buffer, 0, length);
 }
 
@@ -285,7 +284,7 @@ void connection_output_sent(struct connection *connection) {
 
 bool connection_output_waits(const struct connection *connection) {
     struct connection_work *work = connection->work;
-    return connection->sending ||
+    return connection->close_due ||
            (work && (work->urgent.bytes || work->pong || first_mail(work)->bytes));
 }
 
