@@ -80,6 +80,7 @@ struct node {
     _Atomic uint64_t user_next, users_reserved, users_reserving;
     _Atomic uint32_t connections;
     _Atomic uint32_t handshakes_now;
+    _Atomic uint32_t commits_open; /* the committer's: taken and not answered yet */
     _Atomic bool draining;
     _Atomic bool store_full; /* the committer saw -ENOSPC; cleared by the next success */
 };
