@@ -37,6 +37,7 @@ struct engine;
     X(MAILBOX_DETACH, mailbox)               /* mailbox_detach: the connection goes in order */    \
     X(MAILBOX_SEND, mailbox)                 /* mailbox_send, blob: from an own device */          \
     X(MAILBOX_DELIVER, mailbox)              /* mailbox_deliver, blob: from a sender's mailbox */  \
+    X(MAILBOX_MET, mailbox)                  /* mailbox_met: whom a first DELIVER has reached */   \
     X(MAILBOX_SETTLED, mailbox)              /* mailbox_settled: a delivery's fate */              \
     X(MAILBOX_ACK, mailbox)                  /* mailbox_ack, singles and errors behind it */       \
     X(MAILBOX_RECEIPT, mailbox)              /* mailbox_receipt, ids behind it: from own device */ \
@@ -145,11 +146,19 @@ struct mailbox_send {
     uint64_t lamport, chat_n;
     struct content_spans spans;
 };
-/* To the recipient's mailbox (also to the sender's own, for its other devices). Answered by exactly
- * one MAILBOX_SETTLED with the same `open`, unless one of the two goes down. */
+/* To the recipient's mailbox. Answered by exactly one MAILBOX_SETTLED with the same `open`, unless
+ * one of the two goes down.
+ *
+ * Order: the first one to a mailbox goes by name and says `meet`; the mailbox answers MET, and only
+ * then the others follow, by id: a mailbox that failed in between cannot be given the second before
+ * the first. A refusal that will be tried again is counted in `order`; what the sender sent before
+ * it heard of the refusal is refused as well, so that no message overtakes the one before it. */
 struct mailbox_deliver {
     struct actor_id sender_mailbox;
     uint64_t open; /* the sender's mailbox's reference */
+    uint32_t order;
+    uint8_t meet;  /* answer MAILBOX_MET */
+    uint8_t again; /* may have been delivered before: look for a duplicate */
     struct device_address sender;
     uint8_t id[16];
     uint64_t chat; /* as the recipient sees it: the sender's user id */
@@ -159,6 +168,15 @@ struct mailbox_deliver {
     uint64_t lamport, chat_n;
     uint16_t content_kind;
     struct content_spans spans;
+    struct { /* the receiver's own, while it keeps the message; zero when it is sent */
+        uint16_t holders, waiting;
+        uint32_t acknowledged; /* by this device; 0: by none */
+        uint64_t sequence;
+        uint8_t settled;
+    } kept;
+};
+struct mailbox_met {
+    uint64_t user; /* the mailbox is the message's sender */
 };
 /* code ok: durable, or acknowledged by every device (`acknowledged`: then also delivered).
  * stale: the blob holds the encoded stale body. full, not_found, overloaded, unavailable, ...:
