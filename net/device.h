@@ -184,8 +184,9 @@ void device_destroy(struct device *device);
  * said. */
 int device_connect(struct device *device, const struct url *url, uint64_t now_ms, uint64_t wall_ms);
 
-/* 0, or negative: the connection is over (see above). -EBADMSG, -EPROTO: the other side's fault or
- * will; -EKEYREJECTED: certificate; -EIO: storage; -ENOMEM. */
+/* 0, or negative: the connection is over (see above). -EPROTO, -EBADMSG: the node broke the
+ * protocol; -EKEYREJECTED: its certificate or the pin; -EIO: storage; -ECONNABORTED: anything else,
+ * as events.closed will say. */
 int device_receive(struct device *device, uint8_t *bytes, size_t length, uint64_t now_ms);
 
 /* How many bytes are to be sent, and where they lie until the next call of any function but the
