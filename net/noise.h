@@ -12,12 +12,16 @@
  * zeroed when it is done with.
  *
  * A Noise message is always whole (WebSocket frames it), so these functions answer 0 or a negative
- * errno: -EBADMSG       forged, damaged, cut short, or a low-order public key (an all-zero shared
- * secret); -EMSGSIZE      the message would go beyond NOISE_MESSAGE_BYTES_MAX, or beyond the
- * caller's capacity; -EPROTO        out of turn: the other side is to speak, or the handshake is
- * over, or has failed; -EKEYEXPIRED   the nonce is used up, or the cipher state was killed by an
- * earlier failure. Every failure of a read or a decryption is final: the state is zeroed and
- * refuses everything after, and no plaintext of the message is left behind. Close the connection.
+ * errno:
+ *
+ * - -EBADMSG: forged, damaged, cut short, or a low-order public key (an all-zero shared secret).
+ * - -EMSGSIZE: beyond NOISE_MESSAGE_BYTES_MAX, or beyond the caller's capacity.
+ * - -EPROTO: out of turn. The other side is to speak, or the handshake is over, or has failed.
+ * - -EKEYEXPIRED: the nonce is used up, or the cipher state was killed by an earlier failure.
+ *
+ * A failed read or decryption is final: the state is zeroed and refuses everything after, and the
+ * message's bytes are zeroed, so that no plaintext stays behind. Close the connection. Only what is
+ * out of turn (-EPROTO) changes nothing.
  *
  * Pure: no allocation, no clock; the ephemeral key is the caller's randomness. sodium_init() comes
  * first. One state belongs to one thread at a time.
@@ -98,7 +102,7 @@ int noise_handshake_write(struct noise_handshake *handshake, const uint8_t *payl
                           size_t payload_bytes, uint8_t *out, size_t capacity, size_t *out_bytes);
 
 /* Reads the other side's next message. The payload is decrypted in place: *payload points into
- * `message`. After a failure the message's bytes are no plaintext. */
+ * `message`. After a failure the message's bytes are zero. */
 int noise_handshake_read(struct noise_handshake *handshake, uint8_t *message, size_t message_bytes,
                          uint8_t **payload, size_t *payload_bytes);
 
