@@ -14,9 +14,9 @@
  *         65      8  expiry, milliseconds since 1970, big-endian: valid while now < expiry
  *         73      1  length n of the name, 1 to 64
  *         74      n  the node's name: letters, digits, '-', '_', '.'
- *     74 + n     64  Ed25519 signature by the cluster key over CERTIFICATE_DOMAIN, its closing NUL,
- * and bytes 0 to 74 + n
+ *     74 + n     64  Ed25519 signature by the cluster key
  *
+ * What is signed is CERTIFICATE_DOMAIN with its closing NUL, then all bytes before the signature.
  * Nothing may follow. The domain keeps the cluster key's signatures for other purposes from passing
  * as this. Pure: the time is passed in. sodium_init() comes first. Any thread.
  */
