@@ -5,6 +5,7 @@
  */
 #include "tools/node/serve.h"
 
+#include "actors/address_limits.h"
 #include "actors/user_id.h"
 #include "net/key_text.h"
 #include "runtime/log.h"
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct served {
     struct node node;
@@ -47,6 +49,13 @@ static int users_reserve(struct node *node, const struct meta *meta) {
     return error == -ENOSPC ? 0 : error;
 }
 
+static unsigned cores_count(void) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (cores < 1)
+        return 1;
+    return cores > NODE_SHARDS_MAX ? NODE_SHARDS_MAX : (unsigned)cores;
+}
+
 static void node_fill(struct served *served, const struct serve *serve, const struct meta *meta) {
     const struct config *config = serve->config;
     struct node *node = &served->node;
@@ -55,6 +64,7 @@ static void node_fill(struct served *served, const struct serve *serve, const st
     *node = (struct node){
         .name = config->name,
         .data = config->data,
+        .shards = config->shards ? (unsigned)config->shards : cores_count(),
         .engine = served->engine,
         .boot = meta->boot,
         .limits = config->limits,
@@ -67,6 +77,14 @@ static void node_fill(struct served *served, const struct serve *serve, const st
         .metrics_fds = served->fds + config->listen_count,
         .metrics_count = serve->listener_count - config->listen_count,
     };
+    struct address_limits_options limits = {
+        .connections_max = node->limits.connections_max,
+        .per_address_max = node->limits.connections_per_address_max,
+        .accepts_per_second = node->limits.accepts_per_second_max,
+    };
+    seams_system()->random_bytes(seams_system()->context, limits.secret, sizeof(limits.secret));
+    if (limits.per_address_max || limits.accepts_per_second)
+        node->addresses = address_limits_create(&limits);
     memcpy(node->noise_secret, served->identity.noise_secret, sizeof(node->noise_secret));
     memcpy(node->noise_public, served->identity.noise_public, sizeof(node->noise_public));
     memcpy(node->cluster_public, served->identity.cluster_public, sizeof(node->cluster_public));
@@ -122,7 +140,7 @@ int serve_run(void *context, unsigned starts) {
     if (result)
         return exit_status_of(result);
     struct runtime_options options = {
-        .shards = (unsigned)serve->config->shards,
+        .shards = served->node.shards,
         .pool_threads = (unsigned)serve->config->pool_threads,
         .root = &tern_tree,
         .context = &served->node,
@@ -138,6 +156,7 @@ int serve_run(void *context, unsigned starts) {
     result = runtime_wait(runtime);
     runtime_destroy(runtime);
     engine_close(served->engine);
+    address_limits_destroy(served->node.addresses);
     free(served);
     return result;
 }

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The seams of tern-node-faults: the system's, but actors fail at random before they handle a message.
+ *
+ * TERN_FAULTS="mailbox=0.001,connection=0.001,committer=0.0005" gives the chance per message and class;
+ * TERN_FAULTS_SEED makes the draws of a thread repeatable. No other program links this file.
+ */
+#include "runtime/actor.h"
+#include "tools/node/node_seams.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLASSES_MAX 16
+
+struct fault_rate {
+    char class[32];
+    uint32_t below; /* of 2^32 */
+};
+
+static struct seams seams;
+static struct fault_rate rates[CLASSES_MAX];
+static unsigned rate_count;
+static uint64_t seed;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Thread_local uint64_t draw_state;
+
+/* xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators" (2016). */
+static uint32_t draw(void) {
+    if (!draw_state)
+        draw_state = seed ^ (uint64_t)(uintptr_t)&draw_state;
+    draw_state ^= draw_state >> 12;
+    draw_state ^= draw_state << 25;
+    draw_state ^= draw_state >> 27;
+    return (uint32_t)((draw_state * 2685821657736338717ull) >> 32);
+}
+
+static int fault(void *context, const struct actor_class *class, uint16_t kind) {
+    for (unsigned i = 0; i < rate_count; i++)
+        if (strcmp(rates[i].class, class->name) == 0)
+            return draw() < rates[i].below ? ACTOR_FAULT : 0;
+    return 0;
+}
+
+static void rates_read(const char *text) {
+    double chance;
+    int length;
+    while (rate_count < CLASSES_MAX &&
+           sscanf(text, "%31[a-z_]=%lf%n", rates[rate_count].class, &chance, &length) == 2) {
+        CHECK(chance >= 0 && chance < 1);
+        rates[rate_count++].below = (uint32_t)(chance * 4294967296.0);
+        text += length;
+        text += *text == ',';
+    }
+    if (*text) {
+        fprintf(stderr, "TERN_FAULTS: not understood from \"%s\" on\n", text);
+        exit(78);
+    }
+}
+
+static void seams_make(void) {
+    seams = *seams_system();
+    seams.fault = fault;
+    const char *text = getenv("TERN_FAULTS"), *number = getenv("TERN_FAULTS_SEED");
+    rates_read(text ? text : "");
+    seams.random_bytes(seams.context, &seed, sizeof(seed));
+    if (number)
+        seed = strtoull(number, NULL, 10);
+    seed |= 1;
+}
+
+const struct seams *node_seams(void) {
+    pthread_once(&once, seams_make);
+    return &seams;
+}
