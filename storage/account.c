@@ -25,8 +25,7 @@ int account_put(struct write_batch *batch, const struct record_account *account)
     return put(batch, format_key_account(account->user), bytes, size);
 }
 
-/* ---- devices: the record in memory, and the index in the batch ---------------------------------
- */
+/* ---- devices: the record in memory, and the index in the batch ----------------------------- */
 
 static void append_device(struct write_batch *batch, struct record_account *account,
                           const uint8_t key[FORMAT_KEY_BYTES], uint64_t now_ms) {
@@ -114,8 +113,7 @@ const struct record_device *account_device(const struct record_account *account,
     return NULL;
 }
 
-/* ---- look-ups
- * ------------------------------------------------------------------------------------ */
+/* ---- look-ups ------------------------------------------------------------------------------ */
 
 /* A value that is larger than any version writes is damaged. */
 static int get(struct engine *engine, struct format_key key, uint8_t *buffer, size_t capacity,

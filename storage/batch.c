@@ -49,7 +49,7 @@ void write_batch_init_at(struct write_batch *batch, void *buffer, size_t capacit
 void write_batch_finish(struct write_batch *batch) {
     if (!batch->borrowed)
         free(batch->bytes);
-    *batch = (struct write_batch){.bytes_max = batch->bytes_max};
+    *batch = (struct write_batch){.bytes_max = batch->bytes_max, .result = batch->result};
 }
 
 struct engine_bytes write_batch_bytes(struct write_batch *batch) {

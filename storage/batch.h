@@ -80,7 +80,8 @@ struct engine_bytes write_batch_bytes(struct write_batch *batch);
  * process (CHECK: they are no input). It can be read, written and appended from, not added to. */
 void write_batch_view(struct write_batch *batch, struct engine_bytes bytes);
 
-/* Free the bytes when they are the batch's own. The batch may be initialised again. */
+/* Free the bytes when they are the batch's own; `result` stays readable. The batch may be initialised
+ * again. */
 void write_batch_finish(struct write_batch *batch);
 
 /* Forget the operations and the error; keep the memory. */

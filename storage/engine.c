@@ -23,6 +23,8 @@ void engine_head_init(struct engine *engine, const struct engine_ops *ops, uint6
     engine->clock_ns = clock_ns;
     engine->clock_context = clock_context;
     engine->failed = false;
+    engine->low = false;
+    engine->deletes_unclaimed = 0;
     CHECK(pthread_mutex_init(&engine->write_lock, NULL) == 0);
     CHECK(pthread_mutex_init(&engine->state_lock, NULL) == 0);
     engine->counters = (struct engine_gauges){0};
@@ -57,13 +59,14 @@ void engine_close(struct engine *engine) {
     engine->ops->close(engine);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------
- */
+/* ---- writing ------------------------------------------------------------------------------- */
 
 struct admission {
     size_t admitted;
     size_t refused; /* for want of space alone */
+    size_t growing; /* admitted although they need all of the reserve to stay free */
     uint64_t operations;
+    uint64_t puts;
     uint64_t bytes;
 };
 
@@ -90,7 +93,9 @@ static void admit(struct engine *engine, struct write_batch *const batches[], si
         if (batch->result)
             continue;
         admission->admitted++;
+        admission->growing += floor == engine->reserve_bytes;
         admission->operations += batch->operations;
+        admission->puts += batch->puts;
         admission->bytes += batch->size;
     }
 }
@@ -124,6 +129,23 @@ static void count_write(struct engine *engine, const struct admission *admission
     if (admission->refused)
         snprintf(engine->error, sizeof(engine->error), "the disk is nearly full");
     pthread_mutex_unlock(&engine->state_lock);
+}
+
+/* Let the engine make space when something was refused, once per crop of deletes: a refusal that no
+ * delete preceded would find nothing new to give back. */
+static void follow_space(struct engine *engine, const struct admission *admission) {
+    engine->deletes_unclaimed += admission->operations - admission->puts;
+    if (!engine->ops->reclaim)
+        return;
+    if (admission->refused) {
+        engine->low = true;
+        if (engine->deletes_unclaimed)
+            engine->ops->reclaim(engine, true);
+        engine->deletes_unclaimed = 0;
+    } else if (engine->low && admission->growing) {
+        engine->low = false;
+        engine->ops->reclaim(engine, false);
+    }
 }
 
 static uint64_t now_ns(struct engine *engine) {
@@ -167,14 +189,15 @@ int engine_write(struct engine *engine, struct write_batch *const batches[], siz
             error = engine->ops->write(engine, batches, count, sync);
         took_ns = now_ns(engine) - began_ns;
         engine->failed = error == -EIO;
+        if (!error)
+            follow_space(engine, &admission);
     }
     count_write(engine, &admission, error, sync, took_ns);
     pthread_mutex_unlock(&engine->write_lock);
     return error ? set_results(batches, count, error) : 0;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------------- */
 
 int engine_get(struct engine *engine, enum engine_family family, struct engine_bytes key,
                void *buffer, size_t capacity, size_t *size) {

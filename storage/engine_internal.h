@@ -26,6 +26,10 @@ struct engine_ops {
                 struct engine_bytes to, size_t limit, engine_visit_fn *visit, void *context);
     /* Free space of the disk in bytes; UINT64_MAX when unbounded or unknown. */
     uint64_t (*space_free)(struct engine *engine);
+    /* Space ran low (and something was deleted since the last such call): give back, in the
+     * background, what deleted keys still take. Or it is no longer low: as usual again. Under the
+     * write lock. May be NULL. */
+    void (*reclaim)(struct engine *engine, bool low);
     /* Fill the levels; the counters are already there. */
     void (*gauges)(struct engine *engine, struct engine_gauges *gauges);
 };
@@ -37,7 +41,10 @@ struct engine {
     uint64_t (*clock_ns)(void *context);
     void *clock_context;
     pthread_mutex_t write_lock; /* held over a whole engine_write() */
-    bool failed;                /* after -EIO; under write_lock */
+    /* under write_lock */
+    bool failed; /* after -EIO */
+    bool low;    /* something was refused for want of space, nothing admitted since */
+    uint64_t deletes_unclaimed; /* operations other than puts since `reclaim` was last called */
     pthread_mutex_t state_lock; /* over the fields below, never over a call of `ops` */
     struct engine_gauges counters;
     char error[ENGINE_ERROR_BYTES];
@@ -54,6 +61,6 @@ void engine_head_finish(struct engine *engine);
 /* Keep a text for engine_error(). */
 void engine_set_error(struct engine *engine, const char *text);
 
-#define ENGINE_RESERVE_BYTES_DEFAULT (64ull << 20)
+#define ENGINE_RESERVE_BYTES_DEFAULT (128ull << 20)
 
 #endif

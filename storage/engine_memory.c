@@ -46,8 +46,7 @@ static struct engine_memory *from_head(struct engine *engine) {
     return (struct engine_memory *)engine; /* the head is the first field */
 }
 
-/* ---- changes and undoing them
- * -------------------------------------------------------------------- */
+/* ---- changes and undoing them -------------------------------------------------------------- */
 
 /* Change one key; the sizes follow. The replaced value is the caller's. */
 static struct sorted_value *change(struct engine_memory *memory, enum engine_family family,
@@ -123,8 +122,7 @@ static void apply(struct engine_memory *memory, const struct write_batch *batch)
     }
 }
 
-/* ---- the table
- * ------------------------------------------------------------------------------------ */
+/* ---- the table ----------------------------------------------------------------------------- */
 
 static void pause_call(struct engine_memory *memory, enum engine_call call) {
     pthread_mutex_lock(&memory->map_lock);
@@ -276,8 +274,7 @@ int engine_memory_open(const struct engine_memory_options *options, struct engin
     return 0;
 }
 
-/* ---- crashes, faults
- * ------------------------------------------------------------------------------ */
+/* ---- crashes, faults ----------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t x) {
     x += 0x9e3779b97f4a7c15u;

@@ -63,8 +63,7 @@ static struct engine_rocksdb *from_head(struct engine *engine) {
     return (struct engine_rocksdb *)engine; /* the head is the first field */
 }
 
-/* ---- errors
- * -------------------------------------------------------------------------------------- */
+/* ---- errors -------------------------------------------------------------------------------- */
 
 /* The C API gives errors as text alone ("IO error: No space left on device: ..."). */
 static int error_from_text(const char *text) {
@@ -100,8 +99,7 @@ static int take_error(struct engine_rocksdb *rocksdb, char *text) {
     return error;
 }
 
-/* ---- writing
- * -------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------- */
 
 static void add_operation(struct engine_rocksdb *rocksdb, const struct write_operation *operation) {
     rocksdb_column_family_handle_t *family = rocksdb->families[operation->family];
@@ -158,8 +156,7 @@ static int rocksdb_engine_write(struct engine *engine, struct write_batch *const
     return error == 0 || error == -ENOSPC ? error : -EIO;
 }
 
-/* ---- reading
- * -------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------- */
 
 static int rocksdb_engine_get(struct engine *engine, enum engine_family family,
                               struct engine_bytes key, void *buffer, size_t capacity,
@@ -228,8 +225,31 @@ static int rocksdb_engine_scan(struct engine *engine, enum engine_family family,
     return verdict < 0 ? verdict : visited;
 }
 
-/* ---- gauges
- * --------------------------------------------------------------------------------------- */
+/* ---- space --------------------------------------------------------------------------------- */
+
+/* A trigger of one file turns every flush into a compaction, which is what drops deleted keys. */
+#define LEVEL0_TRIGGER_USUAL "4"
+#define LEVEL0_TRIGGER_LOW "1"
+
+static void rocksdb_engine_reclaim(struct engine *engine, bool low) {
+    struct engine_rocksdb *rocksdb = from_head(engine);
+    static const char *const name[] = {"level0_file_num_compaction_trigger"};
+    const char *const value[] = {low ? LEVEL0_TRIGGER_LOW : LEVEL0_TRIGGER_USUAL};
+    rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(flush, 0);
+    for (size_t i = 0; i < ENGINE_FAMILIES; i++) {
+        char *text = NULL;
+        rocksdb_set_options_cf(rocksdb->db, rocksdb->families[i], 1, name, value, &text);
+        take_error(rocksdb, text); /* its text is kept; the writes themselves tell what matters */
+        text = NULL;
+        if (low)
+            rocksdb_flush_cf(rocksdb->db, flush, rocksdb->families[i], &text);
+        take_error(rocksdb, text);
+    }
+    rocksdb_flushoptions_destroy(flush);
+}
+
+/* ---- gauges -------------------------------------------------------------------------------- */
 
 static uint64_t rocksdb_engine_space_free(struct engine *engine) {
     struct statvfs space;
@@ -260,8 +280,7 @@ static void rocksdb_engine_gauges(struct engine *engine, struct engine_gauges *g
                       property_sum(rocksdb, "rocksdb.actual-delayed-write-rate") > 0;
 }
 
-/* ---- opening and closing
- * -------------------------------------------------------------------------- */
+/* ---- opening and closing ------------------------------------------------------------------- */
 
 static void destroy(struct engine_rocksdb *rocksdb) {
     for (size_t i = 0; i < ENGINE_FAMILIES; i++) {
@@ -297,6 +316,7 @@ static const struct engine_ops rocksdb_ops = {
     .get = rocksdb_engine_get,
     .scan = rocksdb_engine_scan,
     .space_free = rocksdb_engine_space_free,
+    .reclaim = rocksdb_engine_reclaim,
     .gauges = rocksdb_engine_gauges,
 };
 

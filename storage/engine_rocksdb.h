@@ -18,7 +18,7 @@
 struct engine_rocksdb_options {
     /* Memtables and cache together; 0: 64 MiB. At least 8 MiB. */
     uint64_t memory_bytes_max;
-    /* Free disk space that new mail may not use up; 0: 64 MiB. See engine_write(). */
+    /* Free disk space that new mail may not use up; 0: 128 MiB. See engine_write(). */
     uint64_t reserve_bytes;
     /* Open files kept; 0: 256. */
     uint32_t open_files_max;

@@ -14,7 +14,7 @@
 #include "runtime/check.h"
 #include "storage/format_bytes_internal.h"
 
-/* ---- partitions ------------------------------------------------------------------------------ */
+/* ---- partitions ---------------------------------------------------------------------------- */
 
 /* The finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit of the input moves every bit. */
 static uint64_t mix(uint64_t x) {
@@ -44,7 +44,7 @@ uint16_t format_partition_key(const uint8_t key[FORMAT_KEY_BYTES]) {
     return (uint16_t)(hash(key, FORMAT_KEY_BYTES) % FORMAT_PARTITIONS);
 }
 
-/* ---- keys ------------------------------------------------------------------------------------ */
+/* ---- keys ---------------------------------------------------------------------------------- */
 
 _Static_assert(2 + 1 + FORMAT_KEY_BYTES <= FORMAT_KEY_SIZE_MAX, "the longest key fits");
 _Static_assert(2 + 1 + FORMAT_PHONE_DIGITS_MAX <= FORMAT_KEY_SIZE_MAX, "a phone's key fits");
@@ -142,7 +142,7 @@ bool format_phone_valid(const char *digits) {
     return true;
 }
 
-/* ---- records --------------------------------------------------------------------------------- */
+/* ---- records ------------------------------------------------------------------------------- */
 
 /* All records here are of version 1 so far. */
 #define RECORD_VERSION 1

@@ -34,7 +34,7 @@
 /* Ciphertext and external of one mail together; the wire's bound is below it. */
 #define FORMAT_MAIL_BODY_BYTES_MAX 65536
 
-/* ---- partitions ------------------------------------------------------------------------------ */
+/* ---- partitions ---------------------------------------------------------------------------- */
 
 /* The partition of a user (and of the user's devices and mail), 0 to FORMAT_PARTITIONS - 1. */
 uint16_t format_partition_user(uint64_t user);
@@ -43,7 +43,7 @@ uint16_t format_partition_phone(const char *digits);
 /* The partition that a device key's index entry lives in. */
 uint16_t format_partition_key(const uint8_t key[FORMAT_KEY_BYTES]);
 
-/* ---- keys ------------------------------------------------------------------------------------ */
+/* ---- keys ---------------------------------------------------------------------------------- */
 
 /* Every key fits. */
 #define FORMAT_KEY_SIZE_MAX 40
@@ -75,7 +75,7 @@ int format_key_mail_decode(struct engine_bytes key, uint64_t user, uint32_t devi
 /* Whether `digits` is 7 to 15 ASCII digits, the first of them not 0 (E.164 without '+'). */
 bool format_phone_valid(const char *digits);
 
-/* ---- account --------------------------------------------------------------------------------- */
+/* ---- account ------------------------------------------------------------------------------- */
 
 struct record_device {
     uint32_t device;
@@ -111,8 +111,7 @@ void record_device_key_encode(uint64_t user, uint32_t device,
                               uint8_t bytes[RECORD_DEVICE_KEY_SIZE]);
 int record_device_key_decode(struct engine_bytes value, uint64_t *user, uint32_t *device);
 
-/* ---- a device's queue: the durable part of its mailbox -----------------------------------------
- */
+/* ---- a device's queue: the durable part of its mailbox ------------------------------------- */
 
 struct record_queue {
     /* Sequences below it may have been used; after a crash the mailbox goes on from here. */
@@ -129,7 +128,7 @@ struct record_queue {
 void record_queue_encode(const struct record_queue *queue, uint8_t bytes[RECORD_QUEUE_SIZE]);
 int record_queue_decode(struct engine_bytes value, struct record_queue *queue);
 
-/* ---- mail ------------------------------------------------------------------------------------ */
+/* ---- mail ---------------------------------------------------------------------------------- */
 
 /* An entry, by the byte after its version. */
 enum record_entry { RECORD_MAIL = 1, RECORD_STATUS = 2 };
@@ -193,7 +192,7 @@ void record_status_encode_header(const struct record_status *status,
                                  uint8_t bytes[RECORD_STATUS_HEADER_SIZE]);
 int record_queued_decode(struct engine_bytes value, struct record_queued *queued);
 
-/* ---- meta ------------------------------------------------------------------------------------ */
+/* ---- meta ---------------------------------------------------------------------------------- */
 
 /* Every value of ENGINE_META that is a number. */
 #define RECORD_NUMBER_SIZE 9

@@ -14,8 +14,7 @@
 #include "runtime/check.h"
 #include "storage/engine_rocksdb.h"
 
-/* ---- changes
- * ------------------------------------------------------------------------------------- */
+/* ---- changes ------------------------------------------------------------------------------- */
 
 int mail_append(struct write_batch *batch, uint64_t user, uint32_t device, uint64_t sequence,
                 const struct record_mail *mail, const void *ciphertext, const void *external) {
@@ -74,8 +73,7 @@ int mail_set_aside(struct write_batch *batch, uint64_t user, uint32_t device, ui
     return error ? error : mail_delete(batch, user, device, &sequence, 1);
 }
 
-/* ---- the queue's state
- * ----------------------------------------------------------------------------- */
+/* ---- the queue's state --------------------------------------------------------------------- */
 
 int mail_put_queue(struct write_batch *batch, uint64_t user, uint32_t device,
                    const struct record_queue *queue) {
@@ -98,8 +96,7 @@ int mail_read_queue(struct engine *engine, uint64_t user, uint32_t device,
     return error ? error : record_queue_decode((struct engine_bytes){bytes, size}, queue);
 }
 
-/* ---- scans
- * ----------------------------------------------------------------------------------------- */
+/* ---- scans --------------------------------------------------------------------------------- */
 
 /* Scan the raw entries of one queue. Both ends have the queue's prefix, so an empty one is cheap.
  */
@@ -158,8 +155,7 @@ int mail_scan_expired(struct engine *engine, uint64_t user, uint32_t device, uin
     return scan_decoded(engine, 0, limit, &decoding);
 }
 
-/* ---- pages
- * ------------------------------------------------------------------------------------------ */
+/* ---- pages --------------------------------------------------------------------------------- */
 
 /*
  * A page is gathered in two growing buffers, since the scan alone knows how much there is, and then
