@@ -124,7 +124,7 @@ static struct socket *give_to_owner(struct socket_table *table, const struct lis
     accepted = message_payload(message);
     accepted->socket = socket_id_of(table, socket);
     accepted->peer = *peer;
-    shard_lend(table->shard, message, socket_accepted_freed);
+    shard_lend(table->shard, message, socket_message_freed);
     shard_post(table->shard, listener->owner, &message);
     return socket;
 }

@@ -80,9 +80,10 @@ void shard_free(struct shard *shard, void *memory, size_t bytes);
 /* --- what sockets and programs want of the thread loop: io.c -------------------------------------
  */
 
-/* Once per turn, after the clock is read: closes what lingered long enough, accepts again after a
- * pause for want of descriptors. Returns when it wants to be called next, on the monotonic clock;
- * UINT64_MAX: not before something happens. Cheap when nothing is due. */
+/* Once per turn, when its actors have run (they may have closed sockets or started programs):
+ * closes what lingered long enough, kills programs that ran too long, accepts again after a pause
+ * for want of descriptors. Returns when it wants to be called next, on the monotonic clock (poll
+ * may wait until then); UINT64_MAX: not before something happens. Cheap when nothing is due. */
 uint64_t io_turn(struct shard *shard);
 /* Sockets that nobody owns any more and that still send their last bytes or wait for the peer's
  * end: a shard that stops polls on while there are some, a second at most. */

@@ -234,14 +234,33 @@ void reactor_on_closed(struct shard *shard, struct reactor_socket *io) {
     socket_table_gauge(&table->sockets, -1);
 }
 
-void socket_accepted_freed(struct shard *shard, struct message *lent) {
-    struct socket_table *table = socket_table_of(shard);
-    struct socket *socket = find(table, message_as(lent, struct socket_accepted)->socket);
+static void accepted_freed(struct socket_table *table, const struct socket_accepted *accepted) {
+    struct socket *socket = find(table, accepted->socket);
 
     if (socket != NULL && socket->state == SOCKET_IS_ACCEPTED) {
-        shard_count(shard, "socket_unowned", 1);
+        shard_count(table->shard, "socket_unowned", 1);
         close_now(table, socket, false);
     }
+}
+
+/* The owner has handled SOCKET_CLOSED, or it is no more. */
+static void closed_freed(struct socket_table *table, const struct socket_closed *closed) {
+    struct socket *socket = find(table, closed->socket);
+
+    if (socket != NULL && socket->state == SOCKET_IS_OPEN)
+        close_in_order(table, socket);
+}
+
+void socket_message_freed(struct shard *shard, struct message *lent) {
+    struct socket_table *table = socket_table_of(shard);
+
+    if (lent->kind == SOCKET_DATA)
+        socket_ops(table)->give_back(shard_reactor(shard),
+                                     message_as(lent, struct socket_data)->lender);
+    else if (lent->kind == SOCKET_ACCEPTED)
+        accepted_freed(table, message_as(lent, struct socket_accepted));
+    else
+        closed_freed(table, message_as(lent, struct socket_closed));
 }
 
 /* --- opening
@@ -309,11 +328,6 @@ void reactor_on_connected(struct shard *shard, struct reactor_socket *io, int er
 /* --- receiving
  * ------------------------------------------------------------------------------------- */
 
-static void data_freed(struct shard *shard, struct message *lent) {
-    shard_seams(shard)->reactor->give_back(shard_reactor(shard),
-                                           message_as(lent, struct socket_data)->lender);
-}
-
 void reactor_on_data(struct shard *shard, struct reactor_socket *io, uint8_t *bytes,
                      uint32_t length, uint32_t lender) {
     struct socket_table *table = socket_table_of(shard);
@@ -329,17 +343,8 @@ void reactor_on_data(struct shard *shard, struct reactor_socket *io, uint8_t *by
     data = message_payload(message);
     *data = (struct socket_data){
         .socket = socket_id_of(table, socket), .bytes = bytes, .length = length, .lender = lender};
-    shard_lend(shard, message, data_freed);
+    shard_lend(shard, message, socket_message_freed);
     shard_post(shard, socket->owner, &message);
-}
-
-/* The owner has handled SOCKET_CLOSED, or it is no more. */
-static void closed_freed(struct shard *shard, struct message *lent) {
-    struct socket_table *table = socket_table_of(shard);
-    struct socket *socket = find(table, message_as(lent, struct socket_closed)->socket);
-
-    if (socket != NULL && socket->state == SOCKET_IS_OPEN)
-        close_in_order(table, socket);
 }
 
 /* Once per open socket. */
@@ -349,7 +354,7 @@ static void tell_closed(struct socket_table *table, struct socket *socket, int e
 
     closed->socket = socket_id_of(table, socket);
     closed->error = error;
-    shard_lend(table->shard, message, closed_freed);
+    shard_lend(table->shard, message, socket_message_freed);
     shard_post(table->shard, socket->owner, &message);
 }
 

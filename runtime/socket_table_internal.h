@@ -96,8 +96,9 @@ struct socket *socket_take(struct socket_table *table, enum socket_state state);
 /* Frees the records, and what was being sent when the reactor was destroyed. */
 void sockets_finish(struct socket_table *table);
 struct socket_id socket_id_of(const struct socket_table *table, const struct socket *socket);
-/* Closes an accepted socket that nobody owned. `lent` is the SOCKET_ACCEPTED message. */
-void socket_accepted_freed(struct shard *shard, struct message *lent);
+/* For shard_lend: what a socket event's end means. SOCKET_ACCEPTED: a socket that nobody owned is
+ * closed; SOCKET_DATA: its buffer goes back; SOCKET_CLOSED: now it is closed on our side too. */
+void socket_message_freed(struct shard *shard, struct message *lent);
 
 /* Accepts again where it waited for descriptors; returns when it wants to be called, UINT64_MAX
  * never. */
