@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Slabs: fixed-size blocks in size classes, for one shard.
+ *
+ * A pool takes regions of 4 MiB of address space, aligned to their size, so that a block's address
+ * names its region and the region names its pool: a block needs no header to find its way home.
+ * Memory is populated in steps before its first use, because a page fault costs more than a hundred
+ * messages. What is freed is used again by the same class; nothing returns to the system before the
+ * pool ends.
+ *
+ * A block is freed by the thread that owns its pool. Others collect blocks and hand them back as a
+ * chain (lane_internal.h, between shards) or push them on `returned` (threads that are no shard).
+ */
+#ifndef TERN_RUNTIME_SLAB_INTERNAL_H
+#define TERN_RUNTIME_SLAB_INTERNAL_H
+
+#include "runtime/check.h"
+
+#include <sanitizer/asan_interface.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SLAB_REGION_BYTES (4u << 20)
+#define SLAB_BYTES_MAX 16384u /* larger ones are the heap's */
+#define SLAB_CLASSES 38u
+#define SLAB_CLASS_HEAP 255u /* says of a block: malloc's */
+
+struct shard;
+
+/* What a free block holds; the rest of it is poisoned under the address sanitizer. */
+struct slab_block {
+    struct slab_block *next;
+    uint64_t class;
+};
+
+struct slab_region {
+    struct slab_pool *pool;
+    struct slab_region *next;
+};
+
+struct slab_pool {
+    struct slab_block *free[SLAB_CLASSES];
+    uint8_t *unused, *populated_end, *region_end; /* of the newest region */
+    struct slab_region *regions;
+    struct shard *shard; /* the owner */
+    size_t step_bytes;   /* populated next */
+    uint64_t bytes;      /* populated in all; read by others, relaxed */
+    /* Pushed by threads that are no shard (release), taken as a whole by the owner (acquire). */
+    struct slab_block *returned;
+};
+
+/* 16 to 128 in steps of 16, to 1,024 in steps of 64, then four per doubling. `bytes` in
+ * [1, SLAB_BYTES_MAX]. */
+static inline unsigned slab_class_of(size_t bytes) {
+    size_t last = bytes - 1;
+    if (last < 128)
+        return (unsigned)(last >> 4);
+    if (last < 1024)
+        return 6 + (unsigned)(last >> 6);
+    unsigned log = 63 - (unsigned)__builtin_clzl(last);
+    return 22 + (log - 10) * 4 + (unsigned)((last >> (log - 2)) & 3);
+}
+static inline size_t slab_class_bytes(unsigned class) {
+    if (class < 8)
+        return (class + 1) * 16ul;
+    if (class < 22)
+        return (class - 5) * 64ul;
+    return (5ul + ((class - 22) & 3)) << (8 + (class - 22) / 4);
+}
+
+void slab_init(struct slab_pool *pool, struct shard *shard);
+/* Gives all regions back to the system. */
+void slab_finish(struct slab_pool *pool);
+
+/* Fills an empty class; returns one block. Aborts when memory is out. */
+struct slab_block *slab_refill(struct slab_pool *pool, unsigned class);
+/* Any thread: the block goes to its pool's `returned`. */
+void slab_return(struct slab_block *block, unsigned class);
+/* The owner: takes back a chain whose blocks hold their classes. */
+void slab_give_chain(struct slab_pool *pool, struct slab_block *chain);
+
+static inline struct slab_pool *slab_home(const void *block) {
+    uintptr_t region = (uintptr_t)block & ~(uintptr_t)(SLAB_REGION_BYTES - 1);
+    return ((struct slab_region *)region)->pool;
+}
+
+/* Not zeroed. Aligned to 64 when the class's size is a multiple of 64, else to 16. */
+static inline void *slab_take(struct slab_pool *pool, unsigned class) {
+    struct slab_block *block = pool->free[class];
+    if (__builtin_expect(!block, 0))
+        block = slab_refill(pool, class);
+    pool->free[class] = block->next;
+    ASAN_UNPOISON_MEMORY_REGION(block, slab_class_bytes(class));
+    return block;
+}
+
+static inline void slab_give(struct slab_pool *pool, void *memory, unsigned class) {
+    struct slab_block *block = memory;
+    block->next = pool->free[class];
+    pool->free[class] = block;
+    ASAN_POISON_MEMORY_REGION(block + 1, slab_class_bytes(class) - sizeof *block);
+}
+
+#endif
