@@ -153,7 +153,8 @@ struct actor_id actor_whereis(const char *name);
 
 /* --- memory, time, long work --- */
 
-/* Zeroed; owned by the running actor; freed with it at the latest. */
+/* Zeroed; owned by the running actor; freed with it at the latest. At most ACTOR_ALLOCATION_MAX. */
+#define ACTOR_ALLOCATION_MAX (64u << 20)
 void *actor_allocate(size_t bytes);
 void *actor_reallocate(void *memory, size_t bytes); /* grown bytes are not zeroed */
 void actor_free(void *memory);

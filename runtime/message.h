@@ -32,7 +32,8 @@ enum message_flags {
     MESSAGE_SYSTEM =
         1, /* never refused by a bound: down, exit, timers, socket events, pool results */
     MESSAGE_NAMED = 2, /* `to.bits` is a key, `to_class` the class: resolved by the owning shard */
-    MESSAGE_REFUSED = 4, /* comes back to its sender: the mailbox it was for was full or is gone */
+    MESSAGE_REFUSED = 4, /* comes back to its sender: the mailbox it was for was full or is gone.
+                          * `from` is then whom it was for: an id, or a key if `to_class` is set */
 };
 
 /* One cache line; the payload follows. `next`, `to` and the flags belong to the runtime. */
@@ -57,6 +58,11 @@ _Static_assert(sizeof(struct message) == 64, "a message header is one cache line
 struct message *message_create(uint16_t kind, size_t payload_bytes);
 /* Frees it and releases its blob. NULL is allowed. Any thread. */
 void message_destroy(struct message *message);
+
+/* Takes the message that the running handler was given, to be kept beyond it: nulls the pointer and
+ * returns it. It is freed with the actor unless it is sent or destroyed before. (A message that an
+ * actor created needs no keeping: until it is given away it is freed with the actor anyway.) */
+struct message *message_keep(struct message **message);
 
 static inline void *message_payload(struct message *message) {
     return message + 1;

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an actor is inside its shard: a header of two cache lines in a table that never moves, its
+ * state beside it, and, only if it needs them, its relations (monitors, links, messages that it
+ * keeps).
+ *
+ *   slot free ─spawn─► on stack (init) ─► idle ◄─► queued ─► on stack (handlers)
+ *                                          └── stop, fail, kill, passivate ──► ending (terminate)
+ * ─► free
+ *
+ * A slot that ends while it lies in the run queue is free only when the run queue has let go of it.
+ */
+#ifndef TERN_RUNTIME_ACTOR_INTERNAL_H
+#define TERN_RUNTIME_ACTOR_INTERNAL_H
+
+#include "runtime/actor.h"
+#include "runtime/shard_internal.h"
+
+#define ID_GENERATION_BITS 22
+#define ID_SLOT_BITS 24
+#define ID_SHARD_BITS 8
+#define ID_NODE_BITS 10
+#define ID_GENERATION_MAX ((1u << ID_GENERATION_BITS) - 1)
+#define ID_SLOTS_MAX (1u << ID_SLOT_BITS)
+#define SHARDS_MAX (1u << ID_SHARD_BITS)
+
+/* Node and shard of an id as one number: what tells a local id from others. */
+static inline uint32_t id_place(struct actor_id id) {
+    return (uint32_t)(id.bits >> (ID_GENERATION_BITS + ID_SLOT_BITS));
+}
+static inline unsigned id_shard(struct actor_id id) {
+    return id_place(id) & (SHARDS_MAX - 1);
+}
+static inline unsigned id_node(struct actor_id id) {
+    return id_place(id) >> ID_SHARD_BITS;
+}
+static inline uint32_t id_slot(struct actor_id id) {
+    return (uint32_t)(id.bits >> ID_GENERATION_BITS) & (ID_SLOTS_MAX - 1);
+}
+
+/* Flags of messages beside those of message.h. */
+enum {
+    MESSAGE_VERIFY = 8,   /* a timer, down or exit: handled only if what it tells is still wanted */
+    MESSAGE_CONTROL = 16, /* for the shard, not for a mailbox (control_internal.h) */
+    MESSAGE_LENT = 32,    /* points into a buffer of the reactor */
+    MESSAGE_HELD = 64,    /* on a list of an actor that has not given it away; `to` is the link */
+};
+
+enum actor_flag {
+    ACTOR_IS_QUEUED = 1,
+    ACTOR_IS_ON_STACK = 2,   /* its init, a handler or terminate is running: it cannot end now */
+    ACTOR_IS_UNBORN = 4,     /* activated; init runs in its first turn */
+    ACTOR_IS_ENDING = 8,     /* terminate has begun */
+    ACTOR_IS_STOPPING = 16,  /* ends, with `stop_reason`, when what runs returns */
+    ACTOR_IS_NAMED = 32,     /* in the registry by (class, key) */
+    ACTOR_IS_PUBLISHED = 64, /* has names of the whole node */
+    ACTOR_TRAPS_EXITS = 128,
+    ACTOR_IS_FIXED = 256,   /* a supervisor's child from its spec */
+    ACTOR_HAS_FAILED = 512, /* ends by actor_fail */
+    ACTOR_IS_FREE = 1024,
+};
+
+struct class_entry;
+struct brood;
+struct timer;
+struct monitor;
+struct link;
+
+/* An allocation of actor_allocate; the bytes follow. */
+struct arena_block {
+    struct arena_block *next;
+    struct arena_block **link;
+    uint64_t bytes; /* in all */
+    uint64_t magic;
+};
+
+/* What few actors have. From the shard's pool at first need. */
+struct relations {
+    struct message *deferred_head, *deferred_tail;
+    struct message *held;     /* kept or not yet given away: freed with the actor */
+    struct monitor *watching; /* monitors of this actor on others */
+    struct monitor *watchers; /* others' on this one */
+    struct link *links;
+    /* A supervisor's: the shards on which it may have children. */
+    uint64_t brood_shards[SHARDS_MAX / 64];
+};
+
+struct actor {
+    /* Touched by each message. */
+    struct message *head, *tail;
+    struct actor *run_next; /* in the run queue; also links free slots */
+    void *state;
+    struct class_entry *class;
+    uint32_t mailbox_count;
+    uint32_t mailbox_bytes;
+    uint64_t id; /* 0 while free */
+    uint32_t flags;
+    union {
+        uint32_t last_active_ms; /* the shard's clock, low bits */
+        int32_t stop_reason;     /* while ACTOR_IS_STOPPING */
+    };
+    /* Touched by what else it does. */
+    uint64_t key;
+    struct brood *brood;
+    uint32_t sibling_next, sibling_previous; /* slots + 1 */
+    uint64_t handled;
+    struct owned *owned;
+    struct arena_block *arena;
+    struct relations *relations;
+    struct timer *timers;
+} __attribute__((aligned(128)));
+_Static_assert(sizeof(struct actor) == 128, "an actor's header is two cache lines");
+
+static inline struct actor_id actor_id_of(const struct actor *actor) {
+    return (struct actor_id){actor->id};
+}
+static inline uint32_t actor_slot(const struct actor *actor) {
+    return id_slot(actor_id_of(actor));
+}
+
+/* --- the table of a shard: table.c
+ * ------------------------------------------------------------------ */
+
+#define ACTOR_CHUNK 1024u /* headers: 128 KiB */
+
+/* A slot with its id set, or NULL: none is left. */
+struct actor *actor_slot_take(struct shard *shard);
+/* Its id is stale from here on; the slot is used again when the run queue has let go of it. */
+void actor_slot_give(struct shard *shard, struct actor *actor);
+/* The run queue has let go of a slot that was given back while it was queued. */
+void actor_slot_unqueued(struct shard *shard, struct actor *actor);
+
+/* --- life: life.c
+ * ------------------------------------------------------------------------------------ */
+
+struct relations *actor_relations(struct shard *shard, struct actor *actor);
+/* A slot with its state, its brood joined; init has not run. -ENOSPC, or -ESRCH: the supervisor is
+ * no more or stops its children. */
+int actor_create(struct shard *shard, struct class_entry *class, struct actor_id supervisor,
+                 bool fixed, struct actor **actor);
+/* Runs init, guarded. Nonzero: it must be undone by actor_discard. */
+int actor_be_born(struct shard *shard, struct actor *actor, const void *argument);
+/* The actor never was: no terminate, nobody hears. */
+void actor_discard(struct shard *shard, struct actor *actor, int reason);
+/* Spawns a supervisor's fixed child. */
+int actor_spawn_fixed(struct shard *shard, const struct actor_class *class, const void *argument,
+                      struct actor_id supervisor, struct actor_id *id);
+/* Ends it now: it may not be on the stack. */
+void actor_end(struct shard *shard, struct actor *actor, int reason);
+/* Ends it now, or when what it runs returns. */
+void actor_end_soon(struct shard *shard, struct actor *actor, int reason);
+
+/* --- mailbox.c
+ * --------------------------------------------------------------------------------------- */
+
+/* Appends without asking a bound. */
+void mailbox_append(struct shard *shard, struct actor *actor, struct message *message);
+/* What arrives for an actor of this shard, by id or by name, from here or from elsewhere. A message
+ * that cannot be delivered goes back to its sender or is counted and freed. */
+void mailbox_arrive(struct shard *shard, struct message *message);
+/* Back to its sender if there is one to hear of it, else counted and freed. `class` may be NULL. */
+void mailbox_refuse(struct shard *shard, struct class_entry *class, struct message *message);
+/* Everything that waits in an ended actor's mailbox and among its deferred messages. */
+void mailbox_empty(struct shard *shard, struct actor *actor, bool reactivate);
+/* Runs at most `max` messages of the actor, in its shard's escape; returns how many. */
+unsigned mailbox_run(struct shard *shard, struct actor *actor, unsigned max);
+
+/* A system message without payload, from the running actor. */
+void actor_signal_system(struct actor_id to, uint16_t kind);
+/* A system message without payload, from the running actor. */
+void actor_signal_system(struct actor_id to, uint16_t kind);
+/* System messages to any actor anywhere, in order with what was sent before. */
+void system_send(struct shard *shard, struct actor_id to, struct message *message);
+
+/* --- messages that an actor holds: message.c
+ * ---------------------------------------------------------- */
+
+/* Onto a list; all of one list onto another; and off the one that it is on. */
+void message_hold(struct message **list, struct message *message);
+void message_held_move(struct message **from, struct message **to);
+static inline void message_unhold(struct message *message) {
+    if (message->flags & MESSAGE_HELD) {
+        struct message **link = (struct message **)message->to.bits; /* what points to it */
+        *link = message->next;
+        if (message->next)
+            message->next->to.bits = (uint64_t)link;
+        message->flags &= (uint16_t)~MESSAGE_HELD;
+    }
+}
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Control messages: made, sent, and given to whom they concern. */
+#include "runtime/control_internal.h"
+
+#include "runtime/scheduler_internal.h"
+
+#include <string.h>
+
+void control_send(struct shard *shard, unsigned to_shard, enum control_kind kind,
+                  struct actor_id to, struct actor_id from, const void *payload, size_t bytes) {
+    struct message *message = message_create((uint16_t)kind, bytes);
+    message_unhold(message);
+    message->flags = MESSAGE_SYSTEM | MESSAGE_CONTROL;
+    message->to = to;
+    message->from = from;
+    if (bytes)
+        memcpy(message_payload(message), payload, bytes);
+    if (to_shard == shard->index)
+        control_carry_out(shard, message);
+    else
+        shard_send_remote(shard, to_shard, message);
+}
+
+static void kill_on_request(struct shard *shard, struct actor_id to, int reason) {
+    struct actor *actor = shard_actor(shard, to);
+    if (actor)
+        actor_end_soon(shard, actor, reason);
+}
+
+static void spawn_on_request(struct shard *shard, struct actor_id supervisor,
+                             const struct control_spawn *spawn) {
+    struct message *answer = message_create(SUPERVISOR_CHILD_STARTED, sizeof(struct child_started));
+    struct child_started *started = message_payload(answer);
+    started->attempt = spawn->attempt;
+    started->shard = shard->index;
+    started->error = supervisor_start_child(shard, spawn->child, supervisor, &started->child);
+    system_send(shard, supervisor, answer);
+}
+
+void control_carry_out(struct shard *shard, struct message *message) {
+    void *payload = message_payload(message);
+    const struct control_brood *brood = payload;
+    switch ((enum control_kind)message->kind) {
+    case CONTROL_MONITOR:
+        monitor_on_request(shard, message->to, message->from,
+                           message_as(message, struct control_monitor)->reference);
+        break;
+    case CONTROL_UNMONITOR:
+        monitor_on_cancel(shard, message_as(message, struct control_monitor)->reference);
+        break;
+    case CONTROL_LINK:
+        link_on_request(shard, message->to, message->from);
+        break;
+    case CONTROL_UNLINK:
+        link_on_cancel(shard, message->to, message->from);
+        break;
+    case CONTROL_KILL:
+        kill_on_request(shard, message->to, message_as(message, struct control_kill)->reason);
+        break;
+    case CONTROL_SPAWN:
+        spawn_on_request(shard, message->from, message_as(message, struct control_spawn));
+        break;
+    case CONTROL_BROOD_OPEN:
+        brood_on_open(shard, message->to, brood->shard);
+        break;
+    case CONTROL_BROOD_ORDER:
+        brood_on_order(shard, message->from, brood->class, brood->order);
+        break;
+    case CONTROL_BROOD_KILL:
+        brood_on_kill(shard, message->from);
+        break;
+    default:
+        CHECK(!"a control kind");
+    }
+    message_destroy(message);
+}

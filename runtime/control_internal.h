@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Control messages: what one shard asks of another about its actors. They travel in the lanes
+ * between the messages that were sent before and after, and are carried out when they arrive.
+ */
+#ifndef TERN_RUNTIME_CONTROL_INTERNAL_H
+#define TERN_RUNTIME_CONTROL_INTERNAL_H
+
+#include "runtime/actor_internal.h"
+#include "runtime/supervisor.h"
+
+enum control_kind {
+    CONTROL_MONITOR,   /* struct control_monitor: `to` is to be watched by `from` */
+    CONTROL_UNMONITOR, /* struct control_monitor */
+    CONTROL_LINK,      /* `to` and `from` are to end together */
+    CONTROL_UNLINK,
+    CONTROL_KILL,        /* struct control_kill: `to` ends now */
+    CONTROL_SPAWN,       /* struct control_spawn: a fixed child of supervisor `from` */
+    CONTROL_BROOD_OPEN,  /* struct control_brood: that shard has children of supervisor `to` */
+    CONTROL_BROOD_ORDER, /* struct control_brood: to the dynamic children of supervisor `from` */
+    CONTROL_BROOD_KILL,  /* the same, all of them, at once: supervisor `from` is no more */
+};
+
+struct control_monitor {
+    uint64_t reference;
+};
+struct control_kill {
+    int reason;
+};
+struct control_spawn {
+    const struct supervisor_child *child;
+    uint32_t attempt; /* given back in the answer */
+};
+/* To a brood of dynamic children: no new ones and end in order, or at once; or take new ones again.
+ */
+enum brood_order { BROOD_END, BROOD_KILL, BROOD_RESUME };
+struct control_brood {
+    const struct actor_class *class;
+    uint32_t shard;
+    enum brood_order order;
+};
+
+/* Carries it out on that shard: now if it is this one, else when it arrives there. */
+void control_send(struct shard *shard, unsigned to_shard, enum control_kind kind,
+                  struct actor_id to, struct actor_id from, const void *payload, size_t bytes);
+/* One that has arrived; takes it. */
+void control_carry_out(struct shard *shard, struct message *message);
+
+/* --- monitors and links: monitor.c
+ * ------------------------------------------------------------------ */
+
+struct monitor {
+    struct monitor *next;
+    struct monitor **link;
+    uint64_t reference;
+    struct actor_id other;
+};
+struct link {
+    struct link *next;
+    struct link **link;
+    struct actor_id other;
+};
+
+/* In struct actor_down of an ACTOR_EXIT on its way: it comes by a link, not from actor_kill. */
+#define EXIT_BY_LINK 1u
+
+/* An actor ends: whoever watches it or is linked to it hears, whomever it watches forgets it. */
+void relations_end(struct shard *shard, struct actor *actor, int reason);
+/* ACTOR_DOWN or ACTOR_EXIT is about to be handled: false if nobody wants it any more, or if the
+ * exit has ended the actor instead. */
+bool relations_claim(struct shard *shard, struct actor *actor, struct message *message);
+void monitor_on_request(struct shard *shard, struct actor_id target, struct actor_id watcher,
+                        uint64_t reference);
+void monitor_on_cancel(struct shard *shard, uint64_t reference);
+void link_on_request(struct shard *shard, struct actor_id to, struct actor_id from);
+void link_on_cancel(struct shard *shard, struct actor_id to, struct actor_id from);
+
+/* --- children: brood.c
+ * ------------------------------------------------------------------------------- */
+
+/* The children that one supervisor has on this shard: its fixed ones, or those of one dynamic
+ * class. */
+struct brood {
+    struct actor_id supervisor;
+    struct class_entry *class; /* NULL: the fixed ones */
+    uint64_t count;
+    uint32_t first;  /* slot + 1 */
+    uint32_t cursor; /* of those that are told to stop: slot + 1 */
+    bool stopping;
+    bool kill;          /* not told but ended */
+    bool orphaned;      /* the supervisor is no more: the brood goes with its last child */
+    bool at_work;       /* on the shard's list of broods with a cursor */
+    struct brood *next; /* of the same supervisor */
+    struct brood *work_next;
+};
+
+/* 0, or -ESRCH: the supervisor is no more or stops such children. Nobody as supervisor is 0. */
+int brood_join(struct shard *shard, struct actor *actor, struct actor_id supervisor, bool fixed);
+/* The actor has ended: its supervisor hears what concerns it. */
+void brood_leave(struct shard *shard, struct actor *actor, int reason, bool was_born);
+void brood_on_open(struct shard *shard, struct actor_id supervisor, unsigned at_shard);
+void brood_on_order(struct shard *shard, struct actor_id supervisor,
+                    const struct actor_class *class, enum brood_order order);
+void brood_on_kill(struct shard *shard, struct actor_id supervisor);
+/* A supervisor ends: its children everywhere are ended. */
+void brood_end_all(struct shard *shard, struct actor *supervisor);
+/* Tells the next of those that are to stop, a bounded number. True if there are more. */
+bool brood_work(struct shard *shard);
+
+/* --- supervisors: supervisor.c
+ * ----------------------------------------------------------------------- */
+
+enum supervisor_kind {
+    SUPERVISOR_CHILD_ENDED = SUPERVISOR_KIND_FIRST, /* struct child_ended */
+    SUPERVISOR_CHILD_STARTED,                       /* struct child_started */
+    SUPERVISOR_BROOD_EMPTY,                         /* struct control_brood */
+    SUPERVISOR_RESTART_DUE,                         /* a timer; argument: index of the child */
+    SUPERVISOR_SHUTDOWN_DUE,                        /* a timer */
+    SUPERVISOR_START,                               /* the root, to itself */
+};
+struct child_ended {
+    struct actor_id child;
+    int reason;
+    bool dynamic;
+};
+struct child_started {
+    struct actor_id child;
+    uint32_t attempt;
+    unsigned shard;
+    int error;
+};
+
+extern const struct actor_class supervisor_class;
+struct supervisor_argument {
+    const struct supervisor_spec *spec;
+    bool root;
+};
+/* What a child's spec says to start, on this shard. */
+int supervisor_start_child(struct shard *shard, const struct supervisor_child *child,
+                           struct actor_id supervisor, struct actor_id *id);
+
+#endif

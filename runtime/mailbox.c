@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Mailboxes: a plain list per actor, and the run of its messages.
+ *
+ * Arriving is append and enqueue, without an atomic and without a clock. Whatever is refused has
+ * one of three ways: it stays the sender's (a bound of this shard), it comes back to the sender
+ * (MESSAGE_REFUSED), or it is counted as a dead letter and freed.
+ */
+#include "runtime/control_internal.h"
+#include "runtime/scheduler_internal.h"
+
+#include <errno.h>
+
+#define likely(condition) __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
+static inline uint32_t bytes_of(const struct message *message) {
+    size_t bytes = sizeof *message + message->payload_bytes;
+    if (message->blob)
+        bytes += blob_length(message->blob);
+    return (uint32_t)bytes;
+}
+
+static inline bool is_full(const struct actor *actor, uint32_t bytes) {
+    return actor->mailbox_count >= actor->class->messages_max ||
+           actor->mailbox_bytes + (uint64_t)bytes > actor->class->bytes_max;
+}
+
+static inline void append(struct shard *shard, struct actor *actor, struct message *message) {
+    message->next = NULL;
+    if (actor->tail)
+        actor->tail->next = message;
+    else
+        actor->head = message;
+    actor->tail = message;
+    actor->mailbox_count++;
+    actor->mailbox_bytes += message->allocated_bytes;
+    counter_add(actor->class->arrived, 1);
+    if (!(actor->flags & ACTOR_IS_QUEUED))
+        shard_enqueue(shard, actor);
+}
+
+void mailbox_append(struct shard *shard, struct actor *actor, struct message *message) {
+    message->allocated_bytes = bytes_of(message);
+    append(shard, actor, message);
+}
+
+static void count_dead(struct shard *shard, struct class_entry *class, struct message *message) {
+    counter_add(shard->counters.dead_letters, 1);
+    if (class)
+        counter_add(class->dead_letters, 1);
+    message_destroy(message);
+}
+
+void mailbox_refuse(struct shard *shard, struct class_entry *class, struct message *message) {
+    if ((message->flags & MESSAGE_SYSTEM) || !message->from.bits) {
+        count_dead(shard, class, message);
+        return;
+    }
+    if (class)
+        counter_add(class->refused, 1);
+    struct actor_id sender = message->from;
+    message->from = message->to;
+    if (!(message->flags & MESSAGE_NAMED))
+        message->to_class = NULL;
+    message->flags = MESSAGE_REFUSED;
+    system_send(shard, sender, message);
+}
+
+void system_send(struct shard *shard, struct actor_id to, struct message *message) {
+    message_unhold(message);
+    message->to = to;
+    message->flags |= MESSAGE_SYSTEM;
+    message->sent_ns = shard->now_ns;
+    if (id_place(to) == shard->place)
+        mailbox_arrive(shard, message);
+    else if (id_node(to) == shard->place >> ID_SHARD_BITS && id_shard(to) < shard->shard_count)
+        shard_send_remote(shard, id_shard(to), message);
+    else
+        count_dead(shard, NULL, message);
+}
+
+/* --- arriving
+ * ---------------------------------------------------------------------------------------- */
+
+/* An actor whose init runs in its first turn. NULL: none can be made. */
+static struct actor *activate(struct shard *shard, struct class_entry *class, uint64_t key) {
+    struct actor *actor;
+    if (actor_create(shard, class, class->server, false, &actor))
+        return NULL;
+    actor->key = key;
+    actor->flags |= ACTOR_IS_UNBORN;
+    registry_add(&shard->registry, actor);
+    uint32_t idle_ms = class->class->idle_ms;
+    if (idle_ms && (!shard->idle_ms_min || idle_ms < shard->idle_ms_min))
+        shard->idle_ms_min = idle_ms;
+    return actor;
+}
+
+static struct actor *find_or_activate(struct shard *shard, struct class_entry *class,
+                                      uint64_t key) {
+    struct actor *actor = registry_find(&shard->registry, class, key);
+    return actor ? actor : activate(shard, class, key);
+}
+
+void mailbox_arrive(struct shard *shard, struct message *message) {
+    struct class_entry *class = NULL;
+    struct actor *actor;
+    if (unlikely(message->flags & MESSAGE_NAMED)) {
+        class = classes_enter(&shard->classes, message->to_class);
+        actor = find_or_activate(shard, class, message->to.bits);
+    } else {
+        actor = shard_actor(shard, message->to);
+    }
+    message->allocated_bytes = bytes_of(message);
+    if (unlikely(!actor || (!(message->flags & MESSAGE_SYSTEM) &&
+                            is_full(actor, message->allocated_bytes)))) {
+        mailbox_refuse(shard, actor ? actor->class : class, message);
+        return;
+    }
+    message->flags &= (uint16_t)~MESSAGE_NAMED;
+    append(shard, actor, message);
+}
+
+/* --- sending
+ * ----------------------------------------------------------------------------------------- */
+
+static inline void sign(struct shard *shard, struct message *message, struct actor_id to,
+                        const struct actor_class *class) {
+    message_unhold(message);
+    message->to = to;
+    message->to_class = class;
+    message->from.bits = shard->running.actor ? shard->running.actor->id : 0;
+    message->sent_ns = shard->now_ns;
+    message->flags = class ? MESSAGE_NAMED : 0;
+}
+
+static int send_elsewhere(struct shard *shard, unsigned to_shard, struct actor_id to,
+                          const struct actor_class *class, struct message **message) {
+    struct message *sent = *message;
+    CHECK(!(sent->flags & MESSAGE_LENT));
+    if (lane_is_full(shard->lanes_out[to_shard]))
+        return -ENOBUFS;
+    *message = NULL;
+    sign(shard, sent, to, class);
+    shard_send_remote(shard, to_shard, sent);
+    return 0;
+}
+
+static int send_stale(struct shard *shard, struct actor_id to, struct message **message) {
+    struct message *sent = *message;
+    *message = NULL;
+    sign(shard, sent, to, NULL);
+    mailbox_refuse(shard, NULL, sent);
+    return 0;
+}
+
+int actor_send(struct actor_id to, struct message **message) {
+    struct shard *shard = shard_of_thread;
+    struct message *sent = *message;
+    struct actor *actor = shard_actor(shard, to);
+    if (unlikely(!actor)) {
+        bool elsewhere = id_node(to) == shard->place >> ID_SHARD_BITS &&
+                         id_shard(to) != shard->index && id_shard(to) < shard->shard_count;
+        return elsewhere ? send_elsewhere(shard, id_shard(to), to, NULL, message)
+                         : send_stale(shard, to, message);
+    }
+    uint32_t bytes = bytes_of(sent);
+    if (unlikely(is_full(actor, bytes)))
+        return -ENOBUFS;
+    CHECK(!(sent->flags & MESSAGE_LENT));
+    *message = NULL;
+    sign(shard, sent, to, NULL);
+    sent->allocated_bytes = bytes;
+    append(shard, actor, sent);
+    return 0;
+}
+
+int actor_send_named(const struct actor_class *class, uint64_t key, struct message **message) {
+    struct shard *shard = shard_of_thread;
+    unsigned owner = actor_shard_of(class, key);
+    struct actor_id to = {key};
+    if (owner != shard->index)
+        return send_elsewhere(shard, owner, to, class, message);
+    struct class_entry *entry = classes_enter(&shard->classes, class);
+    struct actor *actor = find_or_activate(shard, entry, key);
+    if (actor && is_full(actor, bytes_of(*message)))
+        return -ENOBUFS;
+    struct message *sent = *message;
+    CHECK(!(sent->flags & MESSAGE_LENT));
+    *message = NULL;
+    sign(shard, sent, to, class);
+    sent->allocated_bytes = bytes_of(sent);
+    if (actor) {
+        sent->flags = 0;
+        append(shard, actor, sent);
+    } else {
+        mailbox_refuse(shard, entry, sent);
+    }
+    return 0;
+}
+
+int actor_signal(struct actor_id to, uint16_t kind) {
+    struct message *message = message_create(kind, 0);
+    int error = actor_send(to, &message);
+    message_destroy(message);
+    return error;
+}
+
+void actor_signal_system(struct actor_id to, uint16_t kind) {
+    struct shard *shard = shard_of_thread;
+    struct message *message = message_create(kind, 0);
+    message->from = actor_self();
+    system_send(shard, to, message);
+}
+
+/* --- deferring
+ * --------------------------------------------------------------------------------------- */
+
+void actor_defer(struct message **message) {
+    struct shard *shard = shard_of_thread;
+    struct actor *actor = shard->running.actor;
+    struct message *deferred = *message;
+    CHECK(actor && !(deferred->flags & MESSAGE_LENT));
+    struct relations *relations = actor_relations(shard, actor);
+    message_unhold(deferred);
+    *message = NULL;
+    deferred->next = NULL;
+    if (relations->deferred_tail)
+        relations->deferred_tail->next = deferred;
+    else
+        relations->deferred_head = deferred;
+    relations->deferred_tail = deferred;
+    actor->mailbox_count++;
+    actor->mailbox_bytes += deferred->allocated_bytes;
+    counter_add(actor->class->arrived, 1);
+}
+
+static void undefer(struct shard *shard, struct actor *actor) {
+    struct relations *relations = actor->relations;
+    if (!relations || !relations->deferred_head)
+        return;
+    relations->deferred_tail->next = actor->head;
+    if (!actor->head)
+        actor->tail = relations->deferred_tail;
+    actor->head = relations->deferred_head;
+    relations->deferred_head = relations->deferred_tail = NULL;
+    if (!(actor->flags & ACTOR_IS_QUEUED))
+        shard_enqueue(shard, actor);
+}
+
+void actor_undefer(void) {
+    struct shard *shard = shard_of_thread;
+    undefer(shard, shard->running.actor);
+}
+
+void mailbox_empty(struct shard *shard, struct actor *actor, bool reactivate) {
+    struct class_entry *class = actor->class;
+    uint64_t key = actor->key, id = actor->id;
+    undefer(shard, actor);
+    actor->id = 0; /* what comes back to it is stale */
+    struct message *message = actor->head;
+    actor->head = actor->tail = NULL;
+    counter_add(class->handled, actor->mailbox_count); /* so that arrived - handled is what waits */
+    actor->mailbox_count = 0;
+    actor->mailbox_bytes = 0;
+    while (message) {
+        struct message *next = message->next;
+        if (reactivate && !(message->flags & MESSAGE_SYSTEM)) {
+            message->to.bits = key;
+            message->to_class = class->class;
+            message->flags |= MESSAGE_NAMED;
+            mailbox_arrive(shard, message);
+        } else {
+            mailbox_refuse(shard, class, message);
+        }
+        message = next;
+    }
+    actor->id = id;
+}
+
+/* --- running
+ * ----------------------------------------------------------------------------------------- */
+
+/* What the runtime has a word in before the class does. False: it goes no further. */
+static bool pass_special(struct shard *shard, struct actor *actor, struct message *message) {
+    const struct actor_class *class = actor->class->class;
+    if (message->flags & MESSAGE_REFUSED) {
+        if (class->refused)
+            class->refused(actor->state, &shard->running.handling);
+        else
+            counter_add(actor->class->dead_letters, 1);
+        return false;
+    }
+    message->flags &= (uint16_t)~MESSAGE_VERIFY;
+    if (message->kind == ACTOR_DOWN || message->kind == ACTOR_EXIT)
+        return relations_claim(shard, actor, message);
+    return timer_claim(shard, message_as(message, struct actor_timer_fired)->timer);
+}
+
+static void handle_unknown(struct shard *shard, struct actor *actor, struct message *message) {
+    const struct actor_class *class = actor->class->class;
+    if (message->kind == ACTOR_STOP)
+        actor_end_soon(shard, actor, ACTOR_SHUTDOWN);
+    else if (class->otherwise)
+        class->otherwise(actor->state, &shard->running.handling);
+    else
+        counter_add(actor->class->dead_letters, 1);
+}
+
+static inline void handle(struct shard *shard, struct actor *actor, struct message *message) {
+    const struct actor_class *class = actor->class->class;
+    if (unlikely(message->flags & (MESSAGE_VERIFY | MESSAGE_REFUSED)) &&
+        !pass_special(shard, actor, message))
+        return;
+    if (unlikely(shard->fault != NULL)) {
+        int reason = shard->fault(shard->seams->context, class, message->kind);
+        if (reason)
+            actor_fail(reason, "fault injected");
+    }
+    message_fn function =
+        likely(message->kind < class->handler_count) ? class->handlers[message->kind].handle : NULL;
+    if (likely(function != NULL))
+        function(actor->state, &shard->running.handling);
+    else
+        handle_unknown(shard, actor, message);
+}
+
+unsigned mailbox_run(struct shard *shard, struct actor *actor, unsigned max) {
+    struct message *message;
+    while (shard->actor_messages < max && (message = actor->head)) {
+        actor->head = message->next;
+        if (!actor->head)
+            actor->tail = NULL;
+        else
+            __builtin_prefetch(actor->head, 1);
+        actor->mailbox_count--;
+        actor->mailbox_bytes -= message->allocated_bytes;
+        shard->running.handling = message;
+        shard->actor_messages++;
+        handle(shard, actor, message);
+        if (shard->running.handling) {
+            message_destroy(shard->running.handling);
+            shard->running.handling = NULL;
+        }
+        if (unlikely(actor->flags & ACTOR_IS_STOPPING))
+            break;
+    }
+    return shard->actor_messages;
+}

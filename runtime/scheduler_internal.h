@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of a shard and of a runtime, for the files that make the scheduler.
+ *
+ * Everything in a shard is its thread's own, but for the fields that say otherwise.
+ */
+#ifndef TERN_RUNTIME_SCHEDULER_INTERNAL_H
+#define TERN_RUNTIME_SCHEDULER_INTERNAL_H
+
+#include "runtime/actor_internal.h"
+#include "runtime/class_internal.h"
+#include "runtime/lane_internal.h"
+#include "runtime/map_internal.h"
+#include "runtime/pool.h"
+#include "runtime/reactor.h"
+#include "runtime/registry_internal.h"
+#include "runtime/slab_internal.h"
+#include "runtime/timer_internal.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+
+#define TURN_MESSAGES_MAX 2048u     /* then the reactor is polled */
+#define TURN_ACTOR_MESSAGES_MAX 64u /* then it is the next actor's turn */
+#define TURN_NS_MAX 500000u         /* asked about every TURN_CLOCK_RUNS actors */
+#define TURN_CLOCK_RUNS 16u
+#define TURN_ARRIVALS_MAX 1024u     /* per lane */
+#define HANDLER_NS_BUDGET 25000000u /* the watchdog's */
+#define SPAWN_DEPTH_MAX 64u         /* init that spawns whose init spawns ... */
+#define SWEEP_PARTS 16u             /* of the table, in the shortest idle_ms */
+#define SWEEP_NS_MIN 1000000u
+#define SWEEP_SLOTS_MAX 4096u /* in one turn */
+#define NAMES_MAX 4096u       /* of the node */
+#define NAME_BYTES_MAX 31u
+
+/* Where actor_fail goes. */
+struct escape {
+    jmp_buf environment;
+    struct escape *outer;
+};
+
+/* What runs, so that a nested init or terminate can put it back. */
+struct running {
+    struct actor *actor;
+    struct message *handling; /* the handler's `*message` */
+    struct message *fresh;    /* created or kept, not given away: see message_hold */
+};
+
+struct shard_counters { /* written by the shard, read by others, relaxed */
+    uint64_t turns, messages, messages_cross_shard, wakes, busy_ns;
+    uint64_t actors, restarts, dead_letters, overruns;
+    uint64_t blob_bytes; /* may wrap below zero: only the sum over shards is a figure */
+};
+
+struct shard {
+    struct runtime *runtime;
+    const struct seams *seams;
+    int (*fault)(void *context, const struct actor_class *class, uint16_t kind);
+    uint32_t place; /* node and shard as in ids */
+    uint32_t index;
+    uint64_t now_ns, now_ms; /* the monotonic clock, read once per turn */
+    struct running running;
+    struct escape *escape;
+    struct actor *run_head, *run_tail;
+    unsigned turn_budget;     /* messages left in this turn */
+    unsigned turn_clock_runs; /* actors until the clock is asked */
+    unsigned actor_messages;  /* of the running actor in this turn */
+    unsigned spawn_depth;
+    int fail_reason; /* from actor_fail to the escape */
+    const char *fail_why;
+
+    struct actor **chunks;
+    uint32_t chunk_count, slots_used, slots_max;
+    struct actor *free_head, *free_tail; /* used again in order, so that generations last */
+
+    struct slab_pool messages; /* messages and blobs: freed anywhere */
+    struct slab_pool memory;   /* states, arenas, relations: freed here */
+    struct classes classes;
+    struct registry registry;
+    struct timer_wheel wheel;
+    struct map watching; /* reference to struct monitor of the watcher */
+    struct map watched;  /* reference to struct monitor of the watched */
+    struct map broods;   /* supervisor to its first struct brood */
+    struct brood *brood_last;
+    struct brood *brood_work;
+    uint64_t reference_last;
+    uint32_t sweep_cursor; /* slot at which the search for idle actors goes on */
+    uint32_t idle_ms_min;  /* of the classes that passivate; 0: none does */
+    uint64_t sweep_next_ns;
+
+    struct lane **lanes_out; /* by shard; own is NULL */
+    struct lane **lanes_in;
+    uint32_t shard_count;
+
+    struct reactor *reactor;
+    struct socket_table *sockets;
+    struct program_table *programs;
+    uint64_t io_next_ns; /* when io_turn wants to be called next */
+    shard_give_back_fn giver;
+    struct shard_counters counters;
+    pthread_t thread;
+
+    /* What other threads write. */
+    _Alignas(64) struct message *inbox; /* pushed (release), taken as a whole (acquire) */
+    /* 1 while the shard waits in poll, or is about to. Set by it, cleared by it or by who wakes it;
+     * sequentially consistent with what is published before it is read: see shard_park. */
+    _Alignas(64) uint32_t asleep;
+};
+
+/* A name of the whole node. */
+struct name_entry {
+    char name[NAME_BYTES_MAX + 1];
+    struct actor_id actor;
+};
+
+struct runtime {
+    struct seams seams;
+    void *context;
+    unsigned shard_count;
+    uint16_t node;
+    bool pin_threads;
+    struct shard **shards;
+    struct lane *lanes; /* shard_count squared */
+    struct pool *pool;
+    const struct supervisor_spec *root;
+    struct actor_id root_id; /* under `lock` */
+
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t changed;
+    unsigned shards_ready, shards_ended;
+    int start_error;
+    bool root_started, root_ended;
+    int root_reason;
+    struct name_entry *names;
+    unsigned name_count;
+
+    int exit_code;       /* relaxed */
+    bool stop_requested; /* relaxed; shard 0 acts on it */
+    bool stopping;       /* release and acquire: shards end their actors and their threads */
+    unsigned threads_started;
+    bool is_quiet;                  /* all shards have ended and the pool has: under `lock` */
+    uint64_t pool_jobs, pool_queue; /* relaxed, by the pool */
+    uint64_t blob_bytes;            /* relaxed, by threads that are no shard */
+};
+
+extern __thread struct shard *shard_of_thread;
+
+/* --- shard.c
+ * ----------------------------------------------------------------------------------------- */
+
+int shard_create(struct runtime *runtime, unsigned index, uint32_t actors_max,
+                 struct shard **shard);
+void shard_destroy(struct shard *shard);
+/* Makes it the thread's current one; NULL: none. */
+void shard_enter(struct shard *shard);
+/* Publishes what waits in the lanes and wakes who sleeps. */
+void shard_publish(struct shard *shard);
+/* The same without waking anybody: what is freed at the end finds it there. */
+void shard_publish_quietly(struct shard *shard);
+/* Ends every actor that is left. */
+void shard_end_actors(struct shard *shard);
+/* Destroys what has arrived and will not be handled any more. */
+void shard_discard_arrivals(struct shard *shard);
+/* True if nothing is there to be done; then other threads will wake the reactor for what they send.
+ * Undone by shard_unpark. */
+bool shard_park(struct shard *shard);
+void shard_unpark(struct shard *shard);
+/* Any thread: a message for an actor or a control message; wakes the shard. */
+void shard_inbox_push(struct shard *shard, struct message *message);
+/* Any thread: after something was published for it. */
+void shard_wake_if_asleep(struct shard *shard);
+void shard_enqueue(struct shard *shard, struct actor *actor);
+/* The lane to another shard takes the message. */
+void shard_send_remote(struct shard *shard, unsigned to, struct message *message);
+
+/* Runs `function(shard, actor, argument)` as `actor` where actor_fail comes back. 0, or 1: it
+ * failed and shard->fail_reason says why. */
+int shard_guard(struct shard *shard, struct actor *actor,
+                void (*function)(struct actor *actor, void *argument), void *argument);
+
+static inline struct actor *shard_slot(const struct shard *shard, uint32_t slot) {
+    return &shard->chunks[slot / ACTOR_CHUNK][slot % ACTOR_CHUNK];
+}
+/* NULL when the id is stale or of another shard. */
+static inline struct actor *shard_actor(const struct shard *shard, struct actor_id id) {
+    uint32_t slot = id_slot(id);
+    if (__builtin_expect(id_place(id) != shard->place || slot >= shard->slots_used, 0))
+        return NULL;
+    struct actor *actor = shard_slot(shard, slot);
+    return __builtin_expect(actor->id == id.bits, 1) ? actor : NULL;
+}
+
+static inline void *memory_take(struct shard *shard, size_t bytes) {
+    return bytes <= SLAB_BYTES_MAX ? slab_take(&shard->memory, slab_class_of(bytes))
+                                   : shard_allocate(shard, bytes);
+}
+
+/* --- runtime.c
+ * --------------------------------------------------------------------------------------- */
+
+/* A runtime whose shards have no threads: for the simulator and for tests. The tree is not started.
+ */
+int runtime_create(const struct runtime_options *options, struct runtime **runtime);
+/* On shard 0's thread. */
+int runtime_start_root(struct runtime *runtime);
+/* The root supervisor says: all fixed children are started (0) or one could not be. */
+void runtime_root_started(struct runtime *runtime, int error);
+void runtime_root_ended(struct runtime *runtime, int reason);
+
+/* True when there is something that the runtime wants of this shard: a stop. */
+bool runtime_wants(struct shard *shard);
+
+/* --- names of the node: names.c
+ * ---------------------------------------------------------------------- */
+
+void names_remove_all(struct runtime *runtime, struct actor_id actor);
+
+#endif

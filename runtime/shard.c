@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The turn of a shard, and how it sleeps.
+ *
+ *   shard_step: clock ─► arrivals (lanes, inbox) ─► timers ─► idle actors ─► run queue ─► publish
+ *
+ * An actor is in the run queue once while it has messages, and goes to its end again when its share
+ * of a turn is used. A turn ends after TURN_MESSAGES_MAX messages or TURN_NS_MAX, then the reactor
+ * is polled.
+ *
+ * Sleeping: the shard says that it sleeps, then looks once more at what others may have published;
+ * a sender publishes, then looks whether the shard sleeps. Both orders are sequentially consistent,
+ * so one of the two sees the other and no wake is lost (shard_park, shard_wake_if_asleep).
+ */
+#include "runtime/control_internal.h"
+#include "runtime/scheduler_internal.h"
+
+#include <string.h>
+
+#define ARRIVALS_BATCH 32u
+#define SPILL_RETRY_NS 100000u /* how long a shard sleeps while a lane of it is full */
+
+/* --- the run queue
+ * ----------------------------------------------------------------------------------- */
+
+void shard_enqueue(struct shard *shard, struct actor *actor) {
+    actor->flags |= ACTOR_IS_QUEUED;
+    actor->run_next = NULL;
+    if (shard->run_tail)
+        shard->run_tail->run_next = actor;
+    else
+        shard->run_head = actor;
+    shard->run_tail = actor;
+}
+
+static struct actor *dequeue(struct shard *shard) {
+    struct actor *actor = shard->run_head;
+    shard->run_head = actor->run_next;
+    if (!shard->run_head)
+        shard->run_tail = NULL;
+    actor->flags &= ~(uint32_t)ACTOR_IS_QUEUED;
+    return actor;
+}
+
+/* --- failing: where actor_fail arrives
+ * ---------------------------------------------------------------- */
+
+/* What the handler or init left in its hands goes. */
+static void drop_in_hand(struct shard *shard) {
+    message_destroy(shard->running.handling);
+    shard->running.handling = NULL;
+    while (shard->running.fresh)
+        message_destroy(shard->running.fresh);
+}
+
+/* Messages that it created or kept and has not given away are its own from now on. */
+static void keep_fresh(struct shard *shard, struct actor *actor) {
+    if (shard->running.fresh)
+        message_held_move(&shard->running.fresh, &actor_relations(shard, actor)->held);
+}
+
+static void running_save(struct shard *shard, struct running *saved) {
+    *saved = (struct running){shard->running.actor, shard->running.handling, NULL};
+    message_held_move(&shard->running.fresh, &saved->fresh);
+}
+
+static void running_restore(struct shard *shard, struct running *saved) {
+    shard->running.actor = saved->actor;
+    shard->running.handling = saved->handling;
+    message_held_move(&saved->fresh, &shard->running.fresh);
+}
+
+int shard_guard(struct shard *shard, struct actor *actor,
+                void (*function)(struct actor *actor, void *argument), void *argument) {
+    struct running saved;
+    struct escape escape = {.outer = shard->escape};
+    int failed;
+    running_save(shard, &saved);
+    shard->running.actor = actor;
+    shard->running.handling = NULL;
+    shard->escape = &escape;
+    actor->flags |= ACTOR_IS_ON_STACK;
+    if (_setjmp(escape.environment) == 0) {
+        function(actor, argument);
+        failed = 0;
+        keep_fresh(shard, actor);
+    } else {
+        failed = 1;
+        drop_in_hand(shard);
+    }
+    actor->flags &= ~(uint32_t)ACTOR_IS_ON_STACK;
+    shard->escape = escape.outer;
+    running_restore(shard, &saved);
+    return failed;
+}
+
+/* --- running actors
+ * ----------------------------------------------------------------------------------- */
+
+static void turn_leave(struct shard *shard, struct actor *actor) {
+    struct class_entry *class = actor->class;
+    counter_add(class->handled, shard->actor_messages);
+    counter_add(class->run, shard->actor_messages);
+    counter_add(shard->counters.messages, shard->actor_messages);
+    actor->handled += shard->actor_messages;
+    unsigned used = shard->actor_messages + 1;
+    shard->turn_budget -= used < shard->turn_budget ? used : shard->turn_budget;
+    actor->flags &= ~(uint32_t)ACTOR_IS_ON_STACK;
+    shard->running.actor = NULL;
+    if (!(actor->flags & ACTOR_IS_STOPPING))
+        actor->last_active_ms = (uint32_t)shard->now_ms;
+}
+
+/* After actor_fail in a handler: this actor ends, the turn goes on. */
+static void recover(struct shard *shard) {
+    struct actor *actor = shard->running.actor;
+    int reason = shard->fail_reason;
+    drop_in_hand(shard);
+    turn_leave(shard, actor);
+    actor->flags |= ACTOR_HAS_FAILED;
+    actor_end(shard, actor, reason);
+}
+
+/* The first turn of an activated actor. False: it could not be, and has gone. */
+static bool be_born(struct shard *shard, struct actor *actor) {
+    actor->flags &= ~(uint32_t)ACTOR_IS_UNBORN;
+    int error = actor_be_born(shard, actor, NULL);
+    if (!error)
+        return true;
+    actor_discard(shard, actor, error);
+    return false;
+}
+
+static void run_actor(struct shard *shard, struct actor *actor) {
+    const struct actor_class *class = actor->class->class;
+    if (__builtin_expect(actor->flags & ACTOR_IS_UNBORN, 0) && !be_born(shard, actor))
+        return;
+    shard->actor_messages = 0;
+    shard->running.actor = actor;
+    actor->flags |= ACTOR_IS_ON_STACK;
+    if (__builtin_expect(!(actor->flags & ACTOR_IS_STOPPING), 1))
+        mailbox_run(shard, actor, TURN_ACTOR_MESSAGES_MAX);
+    if (class->after_turn && shard->actor_messages)
+        class->after_turn(actor->state);
+    if (__builtin_expect(shard->running.fresh != NULL, 0))
+        keep_fresh(shard, actor);
+    turn_leave(shard, actor);
+    if (__builtin_expect(actor->flags & ACTOR_IS_STOPPING, 0))
+        actor_end(shard, actor, actor->stop_reason);
+    else if (actor->head && !(actor->flags & ACTOR_IS_QUEUED))
+        shard_enqueue(shard, actor);
+}
+
+static uint64_t clock_read(const struct shard *shard) {
+    return shard->seams->monotonic_ns(shard->seams->context);
+}
+
+static void run_queue(struct shard *shard) {
+    while (shard->run_head && shard->turn_budget) {
+        if (shard->turn_clock_runs-- == 0) {
+            shard->turn_clock_runs = TURN_CLOCK_RUNS;
+            if (clock_read(shard) - shard->now_ns > TURN_NS_MAX)
+                return;
+        }
+        struct actor *actor = dequeue(shard);
+        if (__builtin_expect(actor->flags & ACTOR_IS_FREE, 0))
+            actor_slot_unqueued(shard, actor);
+        else
+            run_actor(shard, actor);
+    }
+}
+
+/* One escape for all handlers of a turn: it costs a turn, not a message. */
+static void run_turn(struct shard *shard) {
+    struct escape escape = {.outer = NULL};
+    shard->escape = &escape;
+    shard->turn_budget = TURN_MESSAGES_MAX;
+    shard->turn_clock_runs = TURN_CLOCK_RUNS;
+    if (_setjmp(escape.environment) != 0)
+        recover(shard);
+    run_queue(shard);
+    shard->escape = NULL;
+}
+
+/* --- passivation
+ * -------------------------------------------------------------------------------------- */
+
+static void ask_passivate(struct actor *actor, void *argument) {
+    const struct actor_class *class = actor->class->class;
+    *(bool *)argument = !class->may_passivate || class->may_passivate(actor->state);
+}
+
+static void sweep_actor(struct shard *shard, struct actor *actor) {
+    const uint32_t busy =
+        ACTOR_IS_QUEUED | ACTOR_IS_UNBORN | ACTOR_IS_ENDING | ACTOR_IS_FREE | ACTOR_IS_ON_STACK;
+    if (!actor->id || (actor->flags & busy) || !(actor->flags & ACTOR_IS_NAMED))
+        return;
+    uint32_t idle_ms = actor->class->class->idle_ms;
+    if (!idle_ms || (uint32_t)shard->now_ms - actor->last_active_ms < idle_ms)
+        return;
+    bool agreed = false;
+    actor->last_active_ms = (uint32_t)shard->now_ms; /* asked again after another idle_ms */
+    if (shard_guard(shard, actor, ask_passivate, &agreed)) {
+        actor->flags |= ACTOR_HAS_FAILED;
+        actor_end(shard, actor, shard->fail_reason);
+    } else if (actor->flags & ACTOR_IS_STOPPING) {
+        actor_end(shard, actor, actor->stop_reason);
+    } else if (agreed && !actor->head) {
+        actor_end(shard, actor, ACTOR_PASSIVATED);
+    }
+}
+
+/* Looks at a part of the table, so that each idle actor is met about once in the shortest idle_ms.
+ * A list of idle actors would cost each of them 16 bytes and each message a cache line. */
+static void sweep(struct shard *shard) {
+    uint64_t interval_ns = shard->idle_ms_min * (uint64_t)1000000 / SWEEP_PARTS;
+    if (interval_ns < SWEEP_NS_MIN)
+        interval_ns = SWEEP_NS_MIN;
+    shard->sweep_next_ns = shard->now_ns + interval_ns;
+    uint32_t left = shard->slots_used / SWEEP_PARTS + 1;
+    if (left > SWEEP_SLOTS_MAX) {
+        left = SWEEP_SLOTS_MAX;
+        shard->sweep_next_ns = shard->now_ns + SWEEP_NS_MIN;
+    }
+    for (; left && shard->slots_used; left--) {
+        if (shard->sweep_cursor >= shard->slots_used)
+            shard->sweep_cursor = 0;
+        sweep_actor(shard, shard_slot(shard, shard->sweep_cursor++));
+    }
+}
+
+/* --- arrivals
+ * ------------------------------------------------------------------------------------------ */
+
+static void arrive(struct shard *shard, struct message *message) {
+    if (message->flags & MESSAGE_CONTROL)
+        control_carry_out(shard, message);
+    else
+        mailbox_arrive(shard, message);
+}
+
+static void take_lane(struct shard *shard, struct lane *lane) {
+    uintptr_t entries[ARRIVALS_BATCH];
+    uint32_t count;
+    for (unsigned taken = 0; taken < TURN_ARRIVALS_MAX; taken += count) {
+        count = lane_take(lane, entries, ARRIVALS_BATCH);
+        for (uint32_t i = 0; i < count; i++) {
+            if (entries[i] & 1)
+                slab_give_chain(&shard->messages, (struct slab_block *)(entries[i] & ~1ul));
+            else
+                arrive(shard, (struct message *)entries[i]);
+        }
+        if (count < ARRIVALS_BATCH)
+            break;
+    }
+}
+
+/* What threads that are no shard have sent, oldest first. */
+static struct message *inbox_take(struct shard *shard) {
+    if (!__atomic_load_n(&shard->inbox, __ATOMIC_RELAXED))
+        return NULL;
+    /* Pairs with the release in shard_inbox_push. */
+    struct message *newest = __atomic_exchange_n(&shard->inbox, NULL, __ATOMIC_ACQUIRE);
+    struct message *oldest = NULL;
+    while (newest) {
+        struct message *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    return oldest;
+}
+
+static void take_arrivals(struct shard *shard) {
+    for (uint32_t i = 0; i < shard->shard_count; i++)
+        if (shard->lanes_in[i])
+            take_lane(shard, shard->lanes_in[i]);
+    struct message *message = inbox_take(shard);
+    while (message) {
+        struct message *next = message->next;
+        arrive(shard, message);
+        message = next;
+    }
+}
+
+static bool has_arrivals(struct shard *shard) {
+    for (uint32_t i = 0; i < shard->shard_count; i++)
+        if (shard->lanes_in[i] && lane_available(shard->lanes_in[i]))
+            return true;
+    return __atomic_load_n(&shard->inbox, __ATOMIC_RELAXED) != NULL;
+}
+
+void shard_inbox_push(struct shard *shard, struct message *message) {
+    message->next = __atomic_load_n(&shard->inbox, __ATOMIC_RELAXED);
+    /* Pairs with the acquire in inbox_take. */
+    while (!__atomic_compare_exchange_n(&shard->inbox, &message->next, message, true,
+                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        ;
+    shard_wake_if_asleep(shard);
+}
+
+void shard_discard_arrivals(struct shard *shard) {
+    for (uint32_t i = 0; i < shard->shard_count; i++) {
+        uintptr_t entry;
+        if (shard->lanes_out[i])
+            lane_discard_spill(shard->lanes_out[i]);
+        while (shard->lanes_in[i] && lane_take(shard->lanes_in[i], &entry, 1)) {
+            if (entry & 1)
+                slab_give_chain(&shard->messages, (struct slab_block *)(entry & ~1ul));
+            else
+                message_destroy((struct message *)entry);
+        }
+    }
+    struct message *message = inbox_take(shard);
+    while (message) {
+        struct message *next = message->next;
+        message_destroy(message);
+        message = next;
+    }
+}
+
+/* --- departures, sleep and wake
+ * ------------------------------------------------------------------------ */
+
+static void publish_lane(struct shard *shard, uint32_t to) {
+    if (lane_publish(shard->lanes_out[to]))
+        shard_wake_if_asleep(shard->runtime->shards[to]);
+}
+
+void shard_send_remote(struct shard *shard, unsigned to, struct message *message) {
+    struct lane *lane = shard->lanes_out[to];
+    lane_push(lane, message);
+    counter_add(shard->counters.messages_cross_shard, 1);
+    if (lane_batch_is_full(lane))
+        publish_lane(shard, to);
+}
+
+void shard_publish(struct shard *shard) {
+    for (uint32_t i = 0; i < shard->shard_count; i++)
+        if (shard->lanes_out[i])
+            publish_lane(shard, i);
+}
+
+void shard_publish_quietly(struct shard *shard) {
+    for (uint32_t i = 0; i < shard->shard_count; i++)
+        if (shard->lanes_out[i])
+            lane_publish(shard->lanes_out[i]);
+}
+
+void shard_wake_if_asleep(struct shard *shard) {
+    /* Pairs with the fence in shard_park: what was published comes before this look. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&shard->asleep, __ATOMIC_RELAXED) &&
+        __atomic_exchange_n(&shard->asleep, 0, __ATOMIC_RELAXED))
+        shard->seams->reactor->wake(shard->reactor);
+}
+
+bool shard_park(struct shard *shard) {
+    __atomic_store_n(&shard->asleep, 1, __ATOMIC_RELAXED);
+    /* Pairs with the fence in shard_wake_if_asleep: saying so comes before this look. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (!has_arrivals(shard) && !runtime_wants(shard))
+        return true;
+    shard_unpark(shard);
+    return false;
+}
+
+void shard_unpark(struct shard *shard) {
+    __atomic_store_n(&shard->asleep, 0, __ATOMIC_RELAXED);
+}
+
+/* --- the turn
+ * ------------------------------------------------------------------------------------------ */
+
+bool shard_step(struct shard *shard) {
+    shard->now_ns = clock_read(shard);
+    shard->now_ms = shard->now_ns / 1000000;
+    take_arrivals(shard);
+    timer_advance(shard, shard->now_ns);
+    shard->io_next_ns = io_turn(shard);
+    if (shard->idle_ms_min && shard->now_ns >= shard->sweep_next_ns)
+        sweep(shard);
+    bool more = shard->brood_work && brood_work(shard);
+    if (shard->run_head) {
+        run_turn(shard);
+        counter_add(shard->counters.turns, 1);
+        counter_add(shard->counters.busy_ns, clock_read(shard) - shard->now_ns);
+    }
+    shard_publish(shard);
+    return more || shard->run_head || has_arrivals(shard);
+}
+
+uint64_t shard_idle_ns(struct shard *shard) {
+    if (shard->run_head || shard->brood_work || has_arrivals(shard))
+        return 0;
+    uint64_t at_ns = timer_next_ns(&shard->wheel), now_ns = clock_read(shard);
+    if (shard->io_next_ns < at_ns)
+        at_ns = shard->io_next_ns;
+    if (shard->idle_ms_min && shard->counters.actors && shard->sweep_next_ns < at_ns)
+        at_ns = shard->sweep_next_ns;
+    for (uint32_t i = 0; i < shard->shard_count; i++)
+        if (shard->lanes_out[i] && lane_has_spill(shard->lanes_out[i]) &&
+            at_ns > now_ns + SPILL_RETRY_NS)
+            at_ns = now_ns + SPILL_RETRY_NS;
+    if (at_ns == UINT64_MAX)
+        return at_ns;
+    return at_ns > now_ns ? at_ns - now_ns : 0;
+}
