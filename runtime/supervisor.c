@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor: an actor that starts its children in order, hears how they end, and decides.
+ *
+ *   STARTING ──all started──► RUNNING ──told to stop, or too many restarts──► STOPPING ──none
+ * left──► ends ▲                         │ └──backoff── RESTARTING ◄─┘ a child failed (one-for-all,
+ * rest-for-one)
+ *
+ * One place per fixed child (and per shard, for a child on every shard), in start order. STOPPING
+ * and RESTARTING walk the places backwards, one at a time, each with its time limit; STARTING walks
+ * forwards, and waits only for what starts on another shard. With one-for-one a failed place
+ * restarts by itself, after a backoff, while the supervisor is RUNNING. Nothing here waits in a
+ * handler.
+ *
+ * Receives: CHILD_ENDED and BROOD_EMPTY from broods, CHILD_STARTED from other shards, its timers,
+ * ACTOR_STOP.
+ */
+#include "runtime/supervisor.h"
+
+#include "runtime/control_internal.h"
+#include "runtime/log.h"
+#include "runtime/scheduler_internal.h"
+
+#include <errno.h>
+
+#define BACKOFF_MS_MIN 10u
+#define BACKOFF_MS_MAX 5000u
+#define PERIOD_MS 60000u
+#define SHUTDOWN_MS 5000u
+#define RESTARTS_LIMIT 65536u
+#define RESTART_GROUP UINT64_MAX /* argument of RESTART_DUE: from `floor` on */
+
+enum place_state {
+    PLACE_EMPTY,    /* not started, or ended for good */
+    PLACE_STARTING, /* asked of another shard */
+    PLACE_RUNNING,
+    PLACE_WAITING, /* for its restart */
+    PLACE_STOPPING,
+};
+enum phase { STARTING, RUNNING, RESTARTING, STOPPING };
+
+struct place {
+    const struct supervisor_child *child;
+    struct actor_id actor;
+    struct actor_timer restart;
+    uint64_t started_ms;
+    unsigned shard;
+    uint16_t state;
+    uint16_t failures; /* in a row: doubles the backoff */
+    uint32_t
+        attempt; /* of a start on another shard, so that an old answer is not taken for a new one */
+};
+
+struct supervisor {
+    const struct supervisor_spec *spec;
+    struct place *places;
+    uint32_t place_count;
+    bool is_root;
+    bool told_start; /* the runtime knows how the root's start went */
+    enum phase phase;
+    uint32_t next;  /* STARTING: the place to start next */
+    uint32_t floor; /* RESTARTING: the lowest place to stop and start again */
+    /* Shards whose dynamic children have not ended yet, of the one class that stops now. */
+    uint64_t broods_left[SHARDS_MAX / 64];
+    uint32_t attempts;
+    int reason; /* to end with, when STOPPING */
+    struct actor_timer shutdown;
+    uint64_t *restarts_ms; /* when the last restarts_max were, a ring */
+    uint64_t restart_count;
+};
+
+static void start_on(struct supervisor *supervisor);
+static void stop_on(struct supervisor *supervisor);
+
+/* --- places
+ * ------------------------------------------------------------------------------------------- */
+
+static uint32_t count_places(const struct supervisor_spec *spec, unsigned shards) {
+    uint32_t count = 0;
+    for (uint16_t i = 0; i < spec->child_count; i++)
+        count += spec->children[i].every_shard ? shards : 1;
+    return count;
+}
+
+static void make_places(struct supervisor *supervisor, const struct shard *shard) {
+    const struct supervisor_spec *spec = supervisor->spec;
+    supervisor->place_count = count_places(spec, shard->shard_count);
+    supervisor->places = actor_allocate(supervisor->place_count * sizeof(struct place) + 1);
+    struct place *place = supervisor->places;
+    for (uint16_t i = 0; i < spec->child_count; i++) {
+        const struct supervisor_child *child = &spec->children[i];
+        unsigned copies = child->every_shard ? shard->shard_count : 1;
+        for (unsigned k = 0; k < copies; k++)
+            *place++ =
+                (struct place){.child = child, .shard = child->every_shard ? k : shard->index};
+    }
+}
+
+static struct place *place_of(struct supervisor *supervisor, struct actor_id actor) {
+    for (uint32_t i = 0; i < supervisor->place_count; i++)
+        if (supervisor->places[i].actor.bits == actor.bits)
+            return &supervisor->places[i];
+    return NULL;
+}
+
+int supervisor_start_child(struct shard *shard, const struct supervisor_child *child,
+                           struct actor_id supervisor, struct actor_id *id) {
+    if (child->class)
+        return actor_spawn_fixed(shard, child->class, child->argument, supervisor, id);
+    struct supervisor_argument argument = {child->supervisor, false};
+    return actor_spawn_fixed(shard, &supervisor_class, &argument, supervisor, id);
+}
+
+static void place_is_running(struct place *place, struct actor_id actor) {
+    place->state = PLACE_RUNNING;
+    place->actor = actor;
+    place->started_ms = actor_now_ms();
+}
+
+static void order_broods(struct supervisor *supervisor, const struct actor_class *class,
+                         enum brood_order order);
+
+/* 0 also when it only has been asked of another shard. */
+static int start_place(struct supervisor *supervisor, struct place *place) {
+    struct shard *shard = shard_of_thread;
+    struct actor_id id;
+    if (place->child->dynamic) {
+        order_broods(supervisor, place->child->class, BROOD_RESUME);
+        actor_serve_class(place->child->class, actor_self());
+        place_is_running(place, ACTOR_NOBODY);
+        return 0;
+    }
+    if (place->shard != shard->index) {
+        struct control_spawn spawn = {.child = place->child, .attempt = ++supervisor->attempts};
+        place->attempt = spawn.attempt;
+        place->state = PLACE_STARTING;
+        control_send(shard, place->shard, CONTROL_SPAWN, ACTOR_NOBODY, actor_self(), &spawn,
+                     sizeof spawn);
+        return 0;
+    }
+    int error = supervisor_start_child(shard, place->child, actor_self(), &id);
+    if (!error)
+        place_is_running(place, id);
+    return error;
+}
+
+/* --- ending
+ * ------------------------------------------------------------------------------------------- */
+
+static void tell_started(struct supervisor *supervisor, int error) {
+    if (!supervisor->is_root || supervisor->told_start)
+        return;
+    supervisor->told_start = true;
+    runtime_root_started(runtime_current(), error);
+}
+
+static void stop_begin(struct supervisor *supervisor, int reason) {
+    if (supervisor->phase == STOPPING)
+        return;
+    tell_started(supervisor, -ECANCELED);
+    supervisor->phase = STOPPING;
+    supervisor->reason = reason;
+    supervisor->floor = 0;
+    stop_on(supervisor);
+}
+
+static uint32_t or_default(uint32_t value, uint32_t standard) {
+    return value ? value : standard;
+}
+
+/* A child has failed: false when too many have; then the supervisor is on its way to its own end.
+ */
+static bool may_go_on(struct supervisor *supervisor) {
+    const struct supervisor_spec *spec = supervisor->spec;
+    uint64_t now_ms = actor_now_ms();
+    if (spec->restarts_max) {
+        uint64_t *oldest = &supervisor->restarts_ms[supervisor->restart_count % spec->restarts_max];
+        bool within = supervisor->restart_count >= spec->restarts_max &&
+                      now_ms - *oldest <= or_default(spec->period_ms, PERIOD_MS);
+        *oldest = now_ms;
+        supervisor->restart_count++;
+        if (!within)
+            return true;
+    }
+    log_error("supervisor %s gives up: more than %u restarts within %u ms", spec->name,
+              spec->restarts_max, or_default(spec->period_ms, PERIOD_MS));
+    stop_begin(supervisor, SUPERVISOR_ESCALATED);
+    return false;
+}
+
+/* Half of it is certain and half is chance, so that what failed together doesn't come back
+ * together. */
+static uint64_t backoff_ms(const struct supervisor *supervisor, struct place *place) {
+    const struct supervisor_spec *spec = supervisor->spec;
+    uint64_t least = or_default(spec->backoff_ms_min, BACKOFF_MS_MIN);
+    uint64_t most = or_default(spec->backoff_ms_max, BACKOFF_MS_MAX), delay = least;
+    if (place->started_ms &&
+        actor_now_ms() - place->started_ms > or_default(spec->period_ms, PERIOD_MS))
+        place->failures = 0;
+    for (uint16_t i = 0; i < place->failures && delay < most; i++)
+        delay *= 2;
+    if (place->failures < UINT16_MAX)
+        place->failures++;
+    if (delay > most)
+        delay = most;
+    return delay - delay / 2 + actor_random_below(delay / 2 + 1);
+}
+
+/* --- restarting
+ * ----------------------------------------------------------------------------------------- */
+
+static void restart_later(struct supervisor *supervisor, struct place *place) {
+    uint64_t index = (uint64_t)(place - supervisor->places);
+    place->state = PLACE_WAITING;
+    place->restart =
+        actor_timer_start(backoff_ms(supervisor, place), SUPERVISOR_RESTART_DUE, index);
+}
+
+/* The place is empty and is to run again. */
+static void restart(struct supervisor *supervisor, struct place *place) {
+    struct shard *shard = shard_of_thread;
+    if (!may_go_on(supervisor))
+        return;
+    counter_add(shard->counters.restarts, 1);
+    if (supervisor->spec->strategy == SUPERVISE_ONE_FOR_ONE) {
+        restart_later(supervisor, place);
+        return;
+    }
+    uint32_t floor = 0;
+    if (supervisor->spec->strategy == SUPERVISE_REST_FOR_ONE)
+        floor = (uint32_t)(place - supervisor->places);
+    if (supervisor->phase != RESTARTING || floor < supervisor->floor)
+        supervisor->floor = floor;
+    supervisor->phase = RESTARTING;
+    stop_on(supervisor);
+}
+
+static void start_failed(struct supervisor *supervisor, struct place *place, int error) {
+    place->state = PLACE_EMPTY;
+    log_error("supervisor %s could not start %s: %d", supervisor->spec->name,
+              place->child->class ? place->child->class->name : place->child->supervisor->name,
+              error);
+    if (supervisor->is_root && !supervisor->told_start) {
+        tell_started(supervisor, error);
+        stop_begin(supervisor, SUPERVISOR_ESCALATED);
+    } else if (supervisor->phase == STOPPING || supervisor->phase == RESTARTING) {
+        stop_on(supervisor);
+    } else {
+        restart(supervisor, place);
+    }
+}
+
+/* Starts what is next until one has to be waited for. */
+static void start_on(struct supervisor *supervisor) {
+    while (supervisor->phase == STARTING && supervisor->next < supervisor->place_count) {
+        struct place *place = &supervisor->places[supervisor->next];
+        if (place->state == PLACE_STARTING)
+            return;
+        supervisor->next++;
+        if (place->state != PLACE_EMPTY)
+            continue;
+        int error = start_place(supervisor, place);
+        if (error)
+            start_failed(supervisor, place, error);
+        else if (place->state == PLACE_STARTING)
+            supervisor->next--; /* looked at again when the answer comes */
+    }
+    if (supervisor->phase == STARTING && supervisor->next == supervisor->place_count) {
+        supervisor->phase = RUNNING;
+        tell_started(supervisor, 0);
+    }
+}
+
+/* --- stopping
+ * ------------------------------------------------------------------------------------------- */
+
+/* To the dynamic children on every shard that has some; and on this one, so that none comes any
+ * more. */
+static void order_broods(struct supervisor *supervisor, const struct actor_class *class,
+                         enum brood_order order) {
+    struct shard *shard = shard_of_thread;
+    const struct relations *relations = actor_relations(shard, shard->running.actor);
+    struct control_brood request = {.class = class, .order = order};
+    for (unsigned i = 0; i < SHARDS_MAX / 64; i++)
+        supervisor->broods_left[i] = relations->brood_shards[i];
+    supervisor->broods_left[shard->index / 64] |= 1ull << shard->index % 64;
+    for (uint32_t i = 0; i < shard->shard_count; i++)
+        if (supervisor->broods_left[i / 64] & 1ull << i % 64)
+            control_send(shard, i, CONTROL_BROOD_ORDER, ACTOR_NOBODY, actor_self(), &request,
+                         sizeof request);
+}
+
+static void stop_place(struct supervisor *supervisor, struct place *place) {
+    uint32_t limit_ms = place->child->shutdown_ms;
+    place->state = PLACE_STOPPING;
+    if (place->child->dynamic)
+        order_broods(supervisor, place->child->class, BROOD_END);
+    else
+        actor_signal_system(place->actor, ACTOR_STOP);
+    if (!limit_ms && place->child->supervisor)
+        return; /* a supervisor's children have limits of their own */
+    supervisor->shutdown =
+        actor_timer_start(or_default(limit_ms, SHUTDOWN_MS), SUPERVISOR_SHUTDOWN_DUE,
+                          (uint64_t)(place - supervisor->places));
+}
+
+static void stop_is_done(struct supervisor *supervisor) {
+    if (supervisor->phase == STOPPING) {
+        actor_stop(supervisor->reason);
+        return;
+    }
+    struct place *place = &supervisor->places[supervisor->floor];
+    actor_timer_start(backoff_ms(supervisor, place), SUPERVISOR_RESTART_DUE, RESTART_GROUP);
+}
+
+/* Stops the next from behind; comes back when that has ended. */
+static void stop_on(struct supervisor *supervisor) {
+    for (uint32_t i = supervisor->place_count; i > supervisor->floor; i--) {
+        struct place *place = &supervisor->places[i - 1];
+        switch ((enum place_state)place->state) {
+        case PLACE_EMPTY:
+            break;
+        case PLACE_WAITING:
+            actor_timer_cancel(&place->restart);
+            place->state = PLACE_EMPTY;
+            break;
+        case PLACE_RUNNING:
+            stop_place(supervisor, place);
+            return;
+        case PLACE_STARTING:
+        case PLACE_STOPPING:
+            return;
+        }
+    }
+    stop_is_done(supervisor);
+}
+
+static void place_has_stopped(struct supervisor *supervisor, struct place *place) {
+    actor_timer_cancel(&supervisor->shutdown);
+    place->state = PLACE_EMPTY;
+    place->actor = ACTOR_NOBODY;
+    stop_on(supervisor);
+}
+
+/* --- messages
+ * --------------------------------------------------------------------------------------------- */
+
+static bool wants_restart(const struct place *place, int reason) {
+    switch (place->child->restart) {
+    case RESTART_PERMANENT:
+        return true;
+    case RESTART_TRANSIENT:
+        return reason != ACTOR_NORMAL && reason != ACTOR_SHUTDOWN;
+    default:
+        return false;
+    }
+}
+
+static void on_child_ended(void *state, struct message **message) {
+    struct supervisor *supervisor = state;
+    const struct child_ended *ended = message_as(*message, struct child_ended);
+    if (ended->dynamic) {
+        if (supervisor->phase != STOPPING)
+            may_go_on(supervisor);
+        return;
+    }
+    struct place *place = place_of(supervisor, ended->child);
+    if (!place)
+        return;
+    if (place->state == PLACE_STOPPING) {
+        place_has_stopped(supervisor, place);
+        return;
+    }
+    place->state = PLACE_EMPTY;
+    place->actor = ACTOR_NOBODY;
+    if (supervisor->phase == STOPPING)
+        stop_on(supervisor);
+    else if (wants_restart(place, ended->reason))
+        restart(supervisor, place);
+    else if (supervisor->phase == RESTARTING)
+        stop_on(supervisor);
+}
+
+static void on_child_started(void *state, struct message **message) {
+    struct supervisor *supervisor = state;
+    const struct child_started *started = message_as(*message, struct child_started);
+    struct place *place = NULL;
+    for (uint32_t i = 0; i < supervisor->place_count && !place; i++)
+        if (supervisor->places[i].state == PLACE_STARTING &&
+            supervisor->places[i].attempt == started->attempt)
+            place = &supervisor->places[i];
+    CHECK(place && place->shard == started->shard);
+    if (started->error)
+        start_failed(supervisor, place, started->error);
+    else
+        place_is_running(place, started->child);
+    if (supervisor->phase == STARTING)
+        start_on(supervisor);
+    else if (!started->error && supervisor->phase != RUNNING)
+        stop_on(supervisor);
+}
+
+static void on_brood_empty(void *state, struct message **message) {
+    struct supervisor *supervisor = state;
+    const struct control_brood *empty = message_as(*message, struct control_brood);
+    for (uint32_t i = 0; i < supervisor->place_count; i++) {
+        struct place *place = &supervisor->places[i];
+        if (place->state != PLACE_STOPPING || !place->child->dynamic ||
+            place->child->class != empty->class)
+            continue;
+        supervisor->broods_left[empty->shard / 64] &= ~(1ull << empty->shard % 64);
+        uint64_t left = 0;
+        for (unsigned k = 0; k < SHARDS_MAX / 64; k++)
+            left |= supervisor->broods_left[k];
+        if (!left)
+            place_has_stopped(supervisor, place);
+        return;
+    }
+}
+
+static void on_restart_due(void *state, struct message **message) {
+    struct supervisor *supervisor = state;
+    uint64_t index = message_as(*message, struct actor_timer_fired)->argument;
+    if (index == RESTART_GROUP) {
+        if (supervisor->phase != RESTARTING)
+            return;
+        supervisor->phase = STARTING;
+        supervisor->next = supervisor->floor;
+        start_on(supervisor);
+        return;
+    }
+    struct place *place = &supervisor->places[index];
+    if (place->state != PLACE_WAITING)
+        return;
+    place->state = PLACE_EMPTY;
+    int error = start_place(supervisor, place);
+    if (error)
+        start_failed(supervisor, place, error);
+}
+
+static void on_shutdown_due(void *state, struct message **message) {
+    struct supervisor *supervisor = state;
+    uint64_t index = message_as(*message, struct actor_timer_fired)->argument;
+    struct place *place = &supervisor->places[index];
+    if (place->state != PLACE_STOPPING)
+        return;
+    log_warning("supervisor %s kills %s: it did not stop in time", supervisor->spec->name,
+                place->child->class ? place->child->class->name : place->child->supervisor->name);
+    if (place->child->dynamic)
+        order_broods(supervisor, place->child->class, BROOD_KILL);
+    else
+        actor_kill(place->actor, ACTOR_KILLED);
+}
+
+static void on_stop(void *state, struct message **message) {
+    stop_begin(state, ACTOR_SHUTDOWN);
+}
+
+static void on_start(void *state, struct message **message) {
+    start_on(state);
+}
+
+/* --- the class
+ * -------------------------------------------------------------------------------------------- */
+
+/* A supervisor below the root has started all its children when its init returns. */
+static int start_all_now(struct supervisor *supervisor) {
+    for (uint32_t i = 0; i < supervisor->place_count; i++) {
+        if (supervisor->places[i].child->every_shard)
+            return -EINVAL;
+        int error = start_place(supervisor, &supervisor->places[i]);
+        if (error)
+            return error;
+    }
+    supervisor->phase = RUNNING;
+    return 0;
+}
+
+static int init(void *state, const void *argument) {
+    const struct supervisor_argument *given = argument;
+    struct supervisor *supervisor = state;
+    supervisor->spec = given->spec;
+    supervisor->is_root = given->root;
+    CHECK(given->spec->restarts_max <= RESTARTS_LIMIT);
+    if (given->spec->restarts_max)
+        supervisor->restarts_ms = actor_allocate(given->spec->restarts_max * sizeof(uint64_t));
+    make_places(supervisor, shard_of_thread);
+    actor_trap_exits(true);
+    if (!supervisor->is_root)
+        return start_all_now(supervisor);
+    actor_signal_system(actor_self(), SUPERVISOR_START);
+    return 0;
+}
+
+static void terminate(void *state, int reason) {
+    struct supervisor *supervisor = state;
+    if (!supervisor->is_root)
+        return;
+    tell_started(supervisor, -ECANCELED);
+    runtime_root_ended(runtime_current(), reason);
+}
+
+static const struct actor_handler handlers[] = {
+    [ACTOR_STOP] = {"stop", on_stop},
+    [SUPERVISOR_CHILD_ENDED] = {"child ended", on_child_ended},
+    [SUPERVISOR_CHILD_STARTED] = {"child started", on_child_started},
+    [SUPERVISOR_BROOD_EMPTY] = {"brood empty", on_brood_empty},
+    [SUPERVISOR_RESTART_DUE] = {"restart due", on_restart_due},
+    [SUPERVISOR_SHUTDOWN_DUE] = {"shutdown due", on_shutdown_due},
+    [SUPERVISOR_START] = {"start", on_start},
+};
+
+const struct actor_class supervisor_class = {
+    .name = "supervisor",
+    .state_bytes = sizeof(struct supervisor),
+    .init = init,
+    .terminate = terminate,
+    .handlers = handlers,
+    .handler_count = sizeof handlers / sizeof *handlers,
+};
