@@ -27,6 +27,8 @@ struct runtime_options {
 
 /* 0 or a negative errno. The root supervisor's fixed children are started before it returns. */
 int runtime_start(const struct runtime_options *options, struct runtime **runtime);
+/* runtime_wait's result when the root supervisor gave up and nobody had asked for a stop. */
+#define RUNTIME_EXIT_ESCALATED 70
 /* From any thread: stops the tree in reverse start order, then the shards. Returns at once. */
 void runtime_stop(struct runtime *runtime, int exit_code);
 /* Blocks until it has stopped; returns the exit code. Then runtime_destroy. */
@@ -51,6 +53,7 @@ struct runtime_class_counters {
 struct runtime_counters {
     uint64_t turns, messages, messages_cross_shard, wakes, timers_pending;
     uint64_t actors, supervisors_restarts, pool_jobs, pool_queue;
+    uint64_t dead_letters, handler_overruns;
     uint64_t memory_message_bytes, memory_actor_bytes, memory_blob_bytes, memory_socket_bytes;
     uint64_t busy_ns, sockets, rings;
 };

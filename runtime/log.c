@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Log lines: formatted into a fixed buffer and written at once to standard error.
+ *
+ * A place may write LOG_PER_SECOND lines a second; what it suppresses it says with its next line.
+ * Nobody waits for the reader of a pipe: if there is no room for a line it is dropped and counted.
+ * The process's log is the one thing that is not per runtime, as standard error is not.
+ */
+#include "runtime/log.h"
+
+#include "runtime/scheduler_internal.h"
+#include "runtime/seams.h"
+
+#include <poll.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_BYTES_MAX 2048u /* below PIPE_BUF: a line is never torn */
+#define TEXT_BYTES_MAX 900u
+#define LOG_PER_SECOND 20u
+
+static enum log_level level_least = LOG_INFO; /* relaxed */
+static uint64_t lines_dropped;                /* relaxed; said with the next line that is written */
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
+
+void log_level_set(enum log_level level) {
+    __atomic_store_n(&level_least, level, __ATOMIC_RELAXED);
+}
+
+static uint64_t wall_ms(void) {
+    const struct seams *seams = shard_of_thread ? shard_of_thread->seams : seams_system();
+    return seams->wall_ms(seams->context);
+}
+
+/* All fields of the site are relaxed: a line more or less in a second is no harm. */
+static bool is_allowed(struct log_site *site, uint64_t second, uint32_t *suppressed) {
+    *suppressed = 0;
+    if (__atomic_exchange_n(&site->second, second, __ATOMIC_RELAXED) != second) {
+        __atomic_store_n(&site->allowed, LOG_PER_SECOND - 1, __ATOMIC_RELAXED);
+        *suppressed = __atomic_exchange_n(&site->suppressed, 0, __ATOMIC_RELAXED);
+        return true;
+    }
+    uint32_t allowed = __atomic_load_n(&site->allowed, __ATOMIC_RELAXED);
+    while (allowed)
+        if (__atomic_compare_exchange_n(&site->allowed, &allowed, allowed - 1, true,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            return true;
+    __atomic_fetch_add(&site->suppressed, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
+/* Into `out` as the inside of a JSON string; what does not fit is cut. */
+static void json_escape(const char *text, char *out, size_t capacity) {
+    size_t used = 0;
+    for (; *text && used + 7 < capacity; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\') {
+            out[used++] = '\\';
+            out[used++] = (char)c;
+        } else if (c < 0x20) {
+            used += (size_t)snprintf(out + used, capacity - used, "\\u%04x", c);
+        } else {
+            out[used++] = (char)c;
+        }
+    }
+    out[used] = 0;
+}
+
+static const char *base_name(const char *file) {
+    const char *slash = strrchr(file, '/');
+    return slash ? slash + 1 : file;
+}
+
+static size_t line_for_person(char *line, const struct log_site *site, const struct tm *at,
+                              unsigned ms, const char *text) {
+    int length = snprintf(line, LINE_BYTES_MAX, "%02d:%02d:%02d.%03u %-5s %s\n", at->tm_hour,
+                          at->tm_min, at->tm_sec, ms, level_names[site->level], text);
+    return (size_t)length;
+}
+
+/* Field names of the Elastic Common Schema. */
+static size_t line_for_machine(char *line, const struct log_site *site, const struct tm *at,
+                               unsigned ms, const char *text) {
+    char escaped[LINE_BYTES_MAX - 256];
+    json_escape(text, escaped, sizeof escaped);
+    int length = snprintf(line, LINE_BYTES_MAX,
+                          "{\"@timestamp\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03uZ\","
+                          "\"log.level\":\"%s\",\"message\":\"%s\","
+                          "\"log.origin.file.name\":\"%.60s\",\"log.origin.file.line\":%d}\n",
+                          at->tm_year + 1900, at->tm_mon + 1, at->tm_mday, at->tm_hour, at->tm_min,
+                          at->tm_sec, ms, level_names[site->level], escaped, base_name(site->file),
+                          site->line);
+    return (size_t)length;
+}
+
+static void write_line(const char *line, size_t length) {
+    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&room, 1, 0) != 1 || write(STDERR_FILENO, line, length) < 0)
+        __atomic_fetch_add(&lines_dropped, 1, __ATOMIC_RELAXED);
+}
+
+void log_write(struct log_site *site, const char *format, ...) {
+    char text[TEXT_BYTES_MAX + 96], line[LINE_BYTES_MAX];
+    uint32_t suppressed;
+    if (site->level < __atomic_load_n(&level_least, __ATOMIC_RELAXED))
+        return;
+    uint64_t now_ms = wall_ms();
+    if (!is_allowed(site, now_ms / 1000, &suppressed))
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, TEXT_BYTES_MAX, format, arguments);
+    va_end(arguments);
+    size_t length = strlen(text);
+    uint64_t dropped = __atomic_exchange_n(&lines_dropped, 0, __ATOMIC_RELAXED);
+    if (suppressed || dropped)
+        snprintf(text + length, sizeof text - length, " (%u like it suppressed, %lu lines dropped)",
+                 suppressed, (unsigned long)dropped);
+    time_t seconds = (time_t)(now_ms / 1000);
+    struct tm at;
+    bool person = isatty(STDERR_FILENO);
+    if (person)
+        localtime_r(&seconds, &at);
+    else
+        gmtime_r(&seconds, &at);
+    length = (person ? line_for_person : line_for_machine)(line, site, &at,
+                                                           (unsigned)(now_ms % 1000), text);
+    write_line(line, length);
+}
+
+const char *log_phone(const char *phone, char *text) {
+    size_t length = strlen(phone);
+    if (length < 8)
+        snprintf(text, 24, "\u2026");
+    else
+        snprintf(text, 24, "%.5s\u2026%s", phone, phone + length - 2);
+    return text;
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A runtime's start, its threads, and its end.
+ *
+ *   start: shards made ─► each thread makes its reactor ─► all ready ─► root on shard 0 ─► tree
+ * started stop:  root is told ─► tree ended in reverse order ─► `stopping` ─► each shard ends what
+ * actors are left, then its thread ─► pool finishes its jobs ─► what is still on its way is freed
+ *
+ * Reactors live from their thread's beginning to its end: a ring belongs to one thread.
+ */
+#include "runtime/runtime.h"
+
+#include "runtime/control_internal.h"
+#include "runtime/log.h"
+#include "runtime/scheduler_internal.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define POOL_THREADS 4u
+#define CLOSING_NS_MAX 1000000000u
+#define CLOSING_POLL_NS 10000000u
+
+/* --- making
+ * ------------------------------------------------------------------------------------------- */
+
+static void free_all(struct runtime *runtime) {
+    for (unsigned i = 0; i < runtime->shard_count; i++)
+        if (runtime->shards[i])
+            shard_destroy(runtime->shards[i]);
+    pthread_cond_destroy(&runtime->changed);
+    pthread_mutex_destroy(&runtime->lock);
+    free(runtime->names);
+    free(runtime->lanes);
+    free(runtime->shards);
+    free(runtime);
+}
+
+static int make_shards(struct runtime *runtime, uint32_t actors_max) {
+    size_t lane_bytes = sizeof(struct lane) * runtime->shard_count * runtime->shard_count;
+    runtime->shards = calloc(runtime->shard_count, sizeof(struct shard *));
+    runtime->lanes = aligned_alloc(64, lane_bytes);
+    runtime->names = calloc(NAMES_MAX, sizeof(struct name_entry));
+    CHECK(runtime->shards && runtime->lanes && runtime->names);
+    memset(runtime->lanes, 0, lane_bytes);
+    for (unsigned i = 0; i < runtime->shard_count; i++) {
+        int error = shard_create(runtime, i, actors_max, &runtime->shards[i]);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+int runtime_create(const struct runtime_options *options, struct runtime **created) {
+    struct runtime *runtime = calloc(1, sizeof *runtime);
+    if (!runtime)
+        return -ENOMEM;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned threads = options->pool_threads ? options->pool_threads : POOL_THREADS;
+    uint32_t actors_max = options->actors_max ? options->actors_max : ID_SLOTS_MAX;
+    runtime->seams = options->seams ? *options->seams : *seams_system();
+    runtime->context = options->context;
+    runtime->shard_count = options->shards ? options->shards : cores > 0 ? (unsigned)cores : 1;
+    runtime->node = options->node;
+    runtime->pin_threads = options->pin_threads;
+    runtime->root = options->root;
+    pthread_mutex_init(&runtime->lock, NULL);
+    pthread_cond_init(&runtime->changed, NULL);
+    if (runtime->shard_count > SHARDS_MAX || runtime->node >= 1u << ID_NODE_BITS ||
+        actors_max > ID_SLOTS_MAX) {
+        runtime->shard_count = 0;
+        free_all(runtime);
+        return -EINVAL;
+    }
+    int error = make_shards(runtime, actors_max);
+    if (!error)
+        error = runtime->seams.pool->create(runtime, threads, &runtime->pool);
+    if (error)
+        free_all(runtime);
+    else
+        *created = runtime;
+    return error;
+}
+
+/* --- the tree
+ * ------------------------------------------------------------------------------------------- */
+
+int runtime_start_root(struct runtime *runtime) {
+    struct actor_id root;
+    struct supervisor_argument argument = {.spec = runtime->root, .root = true};
+    if (!runtime->root) {
+        runtime_root_started(runtime, 0);
+        return 0;
+    }
+    int error = actor_spawn(&supervisor_class, &argument, ACTOR_NOBODY, &root);
+    if (error) {
+        runtime_root_started(runtime, error);
+        return error;
+    }
+    pthread_mutex_lock(&runtime->lock);
+    runtime->root_id = root;
+    pthread_mutex_unlock(&runtime->lock);
+    return 0;
+}
+
+void runtime_root_started(struct runtime *runtime, int error) {
+    pthread_mutex_lock(&runtime->lock);
+    runtime->root_started = true;
+    runtime->start_error = error;
+    pthread_cond_broadcast(&runtime->changed);
+    pthread_mutex_unlock(&runtime->lock);
+}
+
+static void wake_all(struct runtime *runtime) {
+    for (unsigned i = 0; i < runtime->shard_count; i++)
+        shard_wake_if_asleep(runtime->shards[i]);
+}
+
+static void begin_stopping(struct runtime *runtime) {
+    /* Pairs with the acquire in thread_run and runtime_wants. */
+    __atomic_store_n(&runtime->stopping, true, __ATOMIC_RELEASE);
+    wake_all(runtime);
+}
+
+void runtime_root_ended(struct runtime *runtime, int reason) {
+    pthread_mutex_lock(&runtime->lock);
+    runtime->root_ended = true;
+    runtime->root_reason = reason;
+    runtime->root_id = ACTOR_NOBODY;
+    pthread_cond_broadcast(&runtime->changed);
+    pthread_mutex_unlock(&runtime->lock);
+    if (reason != ACTOR_SHUTDOWN && !__atomic_load_n(&runtime->exit_code, __ATOMIC_RELAXED))
+        __atomic_store_n(&runtime->exit_code, RUNTIME_EXIT_ESCALATED, __ATOMIC_RELAXED);
+    begin_stopping(runtime);
+}
+
+/* On shard 0, between turns, when a stop was asked for. */
+static void tell_root(struct shard *shard) {
+    struct runtime *runtime = shard->runtime;
+    __atomic_store_n(&runtime->stop_requested, false, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&runtime->lock);
+    struct actor_id root = runtime->root_id;
+    pthread_mutex_unlock(&runtime->lock);
+    if (!root.bits) {
+        begin_stopping(runtime);
+        return;
+    }
+    struct message *message = message_create(ACTOR_STOP, 0);
+    system_send(shard, root, message);
+}
+
+bool runtime_wants(struct shard *shard) {
+    const struct runtime *runtime = shard->runtime;
+    return __atomic_load_n(&runtime->stopping, __ATOMIC_ACQUIRE) ||
+           (shard->index == 0 && __atomic_load_n(&runtime->stop_requested, __ATOMIC_RELAXED));
+}
+
+void runtime_stop(struct runtime *runtime, int exit_code) {
+    __atomic_store_n(&runtime->exit_code, exit_code, __ATOMIC_RELAXED);
+    __atomic_store_n(&runtime->stop_requested, true, __ATOMIC_RELAXED);
+    shard_wake_if_asleep(runtime->shards[0]);
+}
+
+/* --- threads
+ * --------------------------------------------------------------------------------------------- */
+
+static void pin(unsigned index) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(index % (unsigned)(cores > 0 ? cores : 1), &set);
+    pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+/* Waits until all shards are as far, or one has failed; returns the error if so. */
+static int wait_for_others(struct runtime *runtime, int error) {
+    pthread_mutex_lock(&runtime->lock);
+    runtime->shards_ready++;
+    if (error && !runtime->start_error)
+        runtime->start_error = error;
+    pthread_cond_broadcast(&runtime->changed);
+    while (runtime->shards_ready < runtime->shard_count && !runtime->start_error)
+        pthread_cond_wait(&runtime->changed, &runtime->lock);
+    error = runtime->start_error;
+    pthread_mutex_unlock(&runtime->lock);
+    return error;
+}
+
+static void loop(struct shard *shard) {
+    struct runtime *runtime = shard->runtime;
+    const struct reactor_ops *reactor = shard->seams->reactor;
+    while (!__atomic_load_n(&runtime->stopping, __ATOMIC_ACQUIRE)) {
+        if (shard->index == 0 && __atomic_load_n(&runtime->stop_requested, __ATOMIC_RELAXED))
+            tell_root(shard);
+        uint64_t wait_ns = shard_step(shard) ? 0 : shard_idle_ns(shard);
+        if (wait_ns && shard_park(shard)) {
+            reactor->poll(shard->reactor, wait_ns);
+            shard_unpark(shard);
+        } else {
+            reactor->poll(shard->reactor, 0);
+        }
+    }
+}
+
+/* Lets sockets that were closed send their last bytes. */
+static void finish_io(struct shard *shard) {
+    const struct seams *seams = shard->seams;
+    uint64_t end_ns = seams->monotonic_ns(seams->context) + CLOSING_NS_MAX;
+    while (io_closing(shard) && shard->now_ns < end_ns) {
+        seams->reactor->poll(shard->reactor, CLOSING_POLL_NS);
+        shard->now_ns = seams->monotonic_ns(seams->context);
+        io_turn(shard);
+    }
+}
+
+/* Its reactor stays until nobody can be about to wake it: not another shard, not the pool. */
+static void say_ended_and_wait(struct runtime *runtime) {
+    pthread_mutex_lock(&runtime->lock);
+    runtime->shards_ended++;
+    pthread_cond_broadcast(&runtime->changed);
+    while (!runtime->is_quiet)
+        pthread_cond_wait(&runtime->changed, &runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
+}
+
+static void *thread_run(void *argument) {
+    struct shard *shard = argument;
+    struct runtime *runtime = shard->runtime;
+    shard_enter(shard);
+    if (runtime->pin_threads)
+        pin(shard->index);
+    int error = runtime->seams.reactor->create(shard, &shard->reactor);
+    if (!wait_for_others(runtime, error)) {
+        if (shard->index == 0)
+            runtime_start_root(runtime);
+        loop(shard);
+        shard_end_actors(shard);
+        finish_io(shard);
+    }
+    shard_publish_quietly(shard);
+    say_ended_and_wait(runtime);
+    if (shard->reactor)
+        runtime->seams.reactor->destroy(shard->reactor);
+    io_finish(shard);
+    return NULL;
+}
+
+/* Signals go to whoever subscribed to them, never to a shard by chance. */
+static int start_threads(struct runtime *runtime) {
+    sigset_t all, before;
+    int error = 0;
+    unsigned started = 0;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (; started < runtime->shard_count && !error; started += !error)
+        error = -pthread_create(&runtime->shards[started]->thread, NULL, thread_run,
+                                runtime->shards[started]);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    runtime->threads_started = started;
+    if (error)
+        wait_for_others(runtime, error); /* those that were started end */
+    return error;
+}
+
+int runtime_start(const struct runtime_options *options, struct runtime **started) {
+    struct runtime *runtime;
+    int error = runtime_create(options, &runtime);
+    if (error)
+        return error;
+    error = start_threads(runtime);
+    pthread_mutex_lock(&runtime->lock);
+    while (!error && !runtime->root_started && !runtime->start_error)
+        pthread_cond_wait(&runtime->changed, &runtime->lock);
+    error = error ? error : runtime->start_error;
+    pthread_mutex_unlock(&runtime->lock);
+    if (!error) {
+        *started = runtime;
+        return 0;
+    }
+    runtime_stop(runtime, 0);
+    runtime_wait(runtime);
+    runtime_destroy(runtime);
+    return error;
+}
+
+int runtime_wait(struct runtime *runtime) {
+    pthread_mutex_lock(&runtime->lock);
+    while (runtime->shards_ended < runtime->threads_started)
+        pthread_cond_wait(&runtime->changed, &runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
+    return __atomic_load_n(&runtime->exit_code, __ATOMIC_RELAXED);
+}
+
+/* Lets the threads go that wait in say_ended_and_wait. */
+static void join_threads(struct runtime *runtime) {
+    pthread_mutex_lock(&runtime->lock);
+    runtime->is_quiet = true;
+    pthread_cond_broadcast(&runtime->changed);
+    pthread_mutex_unlock(&runtime->lock);
+    for (unsigned i = 0; i < runtime->threads_started; i++)
+        pthread_join(runtime->shards[i]->thread, NULL);
+}
+
+void runtime_destroy(struct runtime *runtime) {
+    struct shard *before = shard_of_thread;
+    for (unsigned i = 0; i < runtime->shard_count; i++) {
+        shard_enter(runtime->shards[i]);
+        shard_end_actors(runtime->shards[i]); /* of a runtime without threads */
+    }
+    shard_enter(NULL);
+    runtime->seams.pool->destroy(runtime->pool);
+    join_threads(runtime);
+    for (unsigned i = 0; i < runtime->shard_count; i++) {
+        shard_enter(runtime->shards[i]);
+        shard_publish_quietly(runtime->shards[i]);
+    }
+    for (unsigned i = 0; i < runtime->shard_count; i++) {
+        shard_enter(runtime->shards[i]);
+        shard_discard_arrivals(runtime->shards[i]);
+    }
+    shard_enter(before);
+    free_all(runtime);
+}
+
+void runtime_send(struct runtime *runtime, struct actor_id to, struct message **message) {
+    struct message *sent = *message;
+    *message = NULL;
+    message_unhold(sent);
+    sent->to = to;
+    sent->to_class = NULL;
+    sent->from = ACTOR_NOBODY;
+    sent->flags = MESSAGE_SYSTEM;
+    if (id_node(to) == runtime->node && id_shard(to) < runtime->shard_count)
+        shard_inbox_push(runtime->shards[id_shard(to)], sent);
+    else
+        message_destroy(sent);
+}
