@@ -56,15 +56,15 @@ enum parse_result http_parse_request(const uint8_t *bytes, size_t length,
 
 struct http_response {
     unsigned status;          /* 101, 200, 400, 404, 405, 413, 426, 431, 503, 505 */
-    const char *content_type; /* NULL: text/plain */
+    const char *content_type; /* at most 100 characters; NULL: text/plain */
     size_t body_bytes;        /* Content-Length; the body itself is the caller's to append */
     unsigned retry_after_s;   /* 503: Retry-After; 0: none */
 };
 
 #define HTTP_RESPONSE_HEAD_BYTES_MAX 512
 
-/* Each returns what it has written, without a closing NUL, or -ENOSPC (nothing useful written); and
- * HTTP_RESPONSE_HEAD_BYTES_MAX always suffices. */
+/* Each returns the length of what it has written, which is below `capacity` (a NUL stands behind
+ * it), or -ENOSPC. HTTP_RESPONSE_HEAD_BYTES_MAX always suffices. */
 
 /* The head of any response but 101; says Connection: close, and what each status must say (405:
  * Allow, 426: Upgrade and Sec-WebSocket-Version: 13). */
