@@ -3,6 +3,7 @@
 #include "runtime/actor.h"
 
 #include "runtime/scheduler_internal.h"
+#include "runtime/supervisor.h"
 
 #include <errno.h>
 
@@ -34,6 +35,10 @@ void actor_serve_class(const struct actor_class *class, struct actor_id supervis
     entry->server = supervisor;
 }
 
+struct actor_id supervisor_of_class(const struct actor_class *class) {
+    return classes_enter(&shard_of_thread->classes, class)->server;
+}
+
 uint64_t actor_now_ms(void) {
     return shard_of_thread->now_ms;
 }
@@ -61,6 +66,10 @@ uint64_t actor_random_below(uint64_t bound) {
         actor_random(&drawn, sizeof drawn);
     while (drawn < rest);
     return drawn % bound;
+}
+
+uint64_t actor_turn(void) {
+    return shard_of_thread->counters.turns;
 }
 
 bool actor_yield_due(void) {
