@@ -102,6 +102,8 @@ void connection_enter(struct connection *connection, enum connection_state state
     else if (state == CONNECTION_OPEN && !connection->draining)
         connection->deadline_ms = 0;
     wake_for(connection, connection->deadline_ms);
+    if (connection_is_in_session(connection) && heartbeat_ms())
+        connection_wake_by(connection, connection_ms_after(heartbeat_ms() / 8 * 9));
 }
 
 void connection_handshake_over(struct connection *connection) {

@@ -38,10 +38,8 @@ static void input_free(struct connection_work *work) {
 }
 
 static void input_append(struct connection_work *work, const uint8_t *bytes, uint32_t length) {
-    if (length == 0)
-        return;
     uint32_t needed = work->input_bytes + length;
-    if (needed > work->input_capacity) {
+    if (!work->input || needed > work->input_capacity) {
         uint32_t capacity = work->input_capacity ? work->input_capacity : INPUT_BYTES_MIN;
         while (capacity < needed)
             capacity *= 2;

@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HANDSHAKE_TURN_NS 500000u
+#define HANDSHAKE_TURN_NS 125000u /* a quarter of a turn; begun within it */
 
 /* A place in the row; embedded in what waits. */
 struct handshake_wait {
