@@ -21,6 +21,7 @@
 #include "runtime/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 struct account {
@@ -126,8 +127,8 @@ static void account_on_profile(void *state, struct message **message) {
     if (account_busy(account, message) || account_missing(account, to))
         return;
     const struct record_account *record = account->record;
-    char phone[FORMAT_PHONE_DIGITS_MAX + 2] = "+";
-    strcat(phone, record->phone);
+    char phone[FORMAT_PHONE_DIGITS_MAX + 2];
+    snprintf(phone, sizeof(phone), "+%s", record->phone);
     struct wire_profile_body body = {
         record->user,
         {(const uint8_t *)phone, (uint32_t)strlen(phone)},

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The seams of tern-node-faults: the system's, but actors fail at random before they handle a message.
+ * The seams of tern-node-faults: the system's, but actors fail at random before they handle a
+ * message.
  *
- * TERN_FAULTS="mailbox=0.001,connection=0.001,committer=0.0005" gives the chance per message and class;
- * TERN_FAULTS_SEED makes the draws of a thread repeatable. No other program links this file.
+ * TERN_FAULTS="mailbox=0.001,connection=0.001,committer=0.0005" gives the chance per message and
+ * class; TERN_FAULTS_SEED makes the draws of a thread repeatable. No other program links this file.
  */
-#include "runtime/actor.h"
 #include "tools/node/node_seams.h"
+#include "runtime/actor.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -45,14 +46,14 @@ static int fault(void *context, const struct actor_class *class, uint16_t kind) 
 }
 
 static void rates_read(const char *text) {
-    double chance;
-    int length;
+    int length = 0;
     while (rate_count < CLASSES_MAX &&
-           sscanf(text, "%31[a-z_]=%lf%n", rates[rate_count].class, &chance, &length) == 2) {
-        CHECK(chance >= 0 && chance < 1);
+           sscanf(text, "%31[a-z_]=%n", rates[rate_count].class, &length) == 1) {
+        char *end;
+        double chance = strtod(text + length, &end);
+        CHECK(end != text + length && chance >= 0 && chance < 1);
         rates[rate_count++].below = (uint32_t)(chance * 4294967296.0);
-        text += length;
-        text += *text == ',';
+        text = end + (*end == ',');
     }
     if (*text) {
         fprintf(stderr, "TERN_FAULTS: not understood from \"%s\" on\n", text);

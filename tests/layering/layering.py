@@ -30,9 +30,9 @@ LIBRARIES = [
     (r"signal/.*|signal_protocol.*", {"tools/chat"}),  # GPL: nothing of the node may link it
 ]
 
-SYSTEM = r"(sys/(socket|epoll|time|timerfd|eventfd|random|wait|prctl)|poll|time|signal|spawn|threads)\.h"
+SYSTEM = r"(sys/(socket|epoll|time|timerfd|eventfd|random|wait|prctl)|poll|time|spawn|threads)\.h"
 SYSTEM_CALLS = (r"\b(clock_gettime|gettimeofday|time|getrandom|rand|random|randombytes_\w+|fork|vfork|execv\w*|"
-                r"posix_spawnp?|system|popen|signal|sigaction|socket|[gs]etsockopt|getpeername|sendmsg|recvmsg|epoll_\w+|io_uring_\w+|usleep|nanosleep|sleep|getenv)\s*\(")
+                r"posix_spawnp?|system|popen|signal|sigaction|sigprocmask|raise|kill|socket|[gs]etsockopt|getpeername|sendmsg|recvmsg|epoll_\w+|io_uring_\w+|usleep|nanosleep|sleep|getenv)\s*\(")
 SEAMED = {"net", "storage", "actors"}
 ACTOR_HEADERS = r"runtime/(actor|supervisor|runtime|socket|reactor|pool|program|heart)\.h"
 

@@ -128,8 +128,9 @@ static int stop_after(void *context, struct engine_bytes key, struct engine_byte
 
 static void engine_scan_stops_when_the_visitor_says(void **state) {
     struct store *store = *state;
-    for (char key = 'a'; key <= 'e'; key++)
-        store_put(store->engine, ENGINE_META, (struct engine_bytes){&key, 1}, TEXT("v"));
+    static const char keys[] = "abcde";
+    for (size_t i = 0; i < strlen(keys); i++)
+        store_put(store->engine, ENGINE_META, (struct engine_bytes){&keys[i], 1}, TEXT("v"));
     struct stopper stop = {.after = 2, .verdict = 1};
     assert_int_equal(engine_scan(store->engine, ENGINE_META, ALL, ALL, 100, stop_after, &stop), 2);
     assert_int_equal(stop.seen, 2);
