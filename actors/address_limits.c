@@ -59,15 +59,6 @@ static bool is_mapped(const uint8_t *address) {
     return memcmp(address, prefix, sizeof(prefix)) == 0;
 }
 
-static bool is_loopback(const uint8_t *address) {
-    static const uint8_t six[ADDRESS_BYTES] = {[15] = 1};
-    return (is_mapped(address) && address[12] == 127) || memcmp(address, six, sizeof(six)) == 0;
-}
-
-static bool is_spared(const struct address_limits *limits, const uint8_t *address) {
-    return !limits || (limits->options.spare_loopback && is_loopback(address));
-}
-
 /* The address's slot in each row. */
 static void find_slots(struct address_limits *limits, const uint8_t *address,
                        struct slot *found[ROWS]) {
@@ -105,7 +96,7 @@ static bool is_too_fast(const struct address_limits *limits, struct slot *const 
 
 enum address_verdict address_limits_enter(struct address_limits *limits,
                                           const uint8_t address[ADDRESS_BYTES], uint64_t now_ms) {
-    if (is_spared(limits, address))
+    if (!limits)
         return ADDRESS_ALLOWED;
     struct slot *found[ROWS];
     find_slots(limits, address, found);
@@ -124,7 +115,7 @@ enum address_verdict address_limits_enter(struct address_limits *limits,
 }
 
 void address_limits_leave(struct address_limits *limits, const uint8_t address[ADDRESS_BYTES]) {
-    if (is_spared(limits, address))
+    if (!limits)
         return;
     struct slot *found[ROWS];
     find_slots(limits, address, found);

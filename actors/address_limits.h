@@ -25,7 +25,6 @@ struct address_limits_options {
     uint32_t connections_max;      /* of the node: sizes the rows */
     uint32_t per_address_max;      /* connections; 0: no limit */
     uint32_t accepts_per_second;   /* of one address; 0: no limit */
-    bool spare_loopback;           /* no limit for 127/8 and ::1 */
     uint8_t secret[ADDRESS_BYTES]; /* random: nobody can aim at another's counters */
 };
 

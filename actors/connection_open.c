@@ -88,9 +88,11 @@ bool connection_open_add(struct connection *connection, enum open_kind kind, uin
     return true;
 }
 
-/* Did the mailbox take the send, so that it never has to come again? */
+/* Is the send over, so that it never has to come again? The mailbox and the device see it so too.
+ */
 static bool is_final(int code) {
     switch (code) {
+    case WIRE_CODE_STALE:
     case WIRE_CODE_CONFLICT:
     case WIRE_CODE_LIMITED:
     case WIRE_CODE_OVERLOADED:

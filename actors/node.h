@@ -24,7 +24,6 @@ struct node_limits {
     uint32_t connections_max;             /* of the node */
     uint32_t connections_per_address_max; /* 0: none */
     uint32_t accepts_per_second_max;      /* per address; 0: none */
-    bool spare_loopback;                  /* no limits per address for 127/8 and ::1 */
     uint32_t handshake_timeout_ms;        /* from accept to a known or registering device */
     uint32_t heartbeat_ms;
     uint32_t mail_in_flight_max;

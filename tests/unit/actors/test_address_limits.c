@@ -66,18 +66,6 @@ static void ipv6_counts_by_its_network(void **state) {
     address_limits_destroy(limits);
 }
 
-static void loopback_is_spared_if_asked(void **state) {
-    struct address_limits_options sparing = options;
-    sparing.spare_loopback = true;
-    struct address_limits *limits = address_limits_create(&sparing);
-    struct socket_address socket = {.family = AF_INET, .bytes = {127, 5, 0, 1}};
-    uint8_t address[ADDRESS_BYTES];
-    address_of_socket(&socket, address);
-    for (int i = 0; i < 100; i++)
-        assert_int_equal(address_limits_enter(limits, address, 0), ADDRESS_ALLOWED);
-    address_limits_destroy(limits);
-}
-
 static void no_limits_allow_everything(void **state) {
     uint8_t address[ADDRESS_BYTES];
     make_address(address, 1);
@@ -105,7 +93,6 @@ int main(void) {
         cmocka_unit_test(address_has_so_many_connections_and_others_are_free),
         cmocka_unit_test(address_makes_them_only_so_fast),
         cmocka_unit_test(ipv6_counts_by_its_network),
-        cmocka_unit_test(loopback_is_spared_if_asked),
         cmocka_unit_test(no_limits_allow_everything),
         cmocka_unit_test(many_addresses_do_not_crowd_out_one),
     };
