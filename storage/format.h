@@ -156,8 +156,9 @@ enum record_state {
     RECORD_STATE_EXPIRED,
     RECORD_STATE_UNDECRYPTABLE,
     RECORD_STATE_QUARANTINED,
+    RECORD_STATE_FAILED,
 };
-#define RECORD_STATE_MAX RECORD_STATE_QUARANTINED
+#define RECORD_STATE_MAX RECORD_STATE_FAILED
 
 /* A status for the sender of messages; `ids` follow it in the value, or `up_to` names them. */
 struct record_status {
