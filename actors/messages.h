@@ -48,6 +48,7 @@ struct engine;
     X(MAILBOX_DEVICES_CHANGED, mailbox)      /* devices_changed: the account's list is new */      \
     X(COMMITTER_COMMIT, committer)           /* commit_request, blob: an encoded write batch */    \
     X(COMMITTER_WRITTEN, committer)          /* pool: a group was written */                       \
+    X(COMMITTER_TICK, committer)             /* timer */                                           \
     X(COMMITTED, any)                        /* commit_result */                                   \
     X(COMMIT_AGAIN, any)                     /* timer of commit.h */                               \
     X(ACCOUNT_LOADED, account)               /* pool */                                            \
