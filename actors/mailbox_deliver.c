@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Mail that arrives for this user's devices: is it for exactly the devices that there are, is there
+ * room, is it known already? Then it waits in each device's queue, and is settled once every device
+ * has it or the store does.
+ *
+ * The MAILBOX_DELIVER itself is kept as the body of all its entries (`kept` in it is ours) and goes
+ * with the last that needs it. Its sender hears of it exactly once (MAILBOX_SETTLED).
+ *
+ * A duplicate of mail that still waits is not queued again. If the first is not safe yet, the
+ * second takes its place as the body, so that whoever asked last is answered: an earlier asker has
+ * given up, or failed.
+ */
+#include "actors/mailbox_internal.h"
+#include "net/wire.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define RETRY_AFTER_FULL_DISK_MS 5000
+#define RETRY_AFTER_LOAD_MS 500
+
+/* --- settling --- */
+
+static void tell(struct mailbox *mailbox, const struct mailbox_deliver *deliver,
+                 struct mailbox_settled *settled, struct blob *body) {
+    settled->open = deliver->open;
+    settled->time_ms = deliver->time_ms;
+    settled->recipient.user = mailbox->user;
+    if (actor_id_equal(deliver->sender_mailbox, actor_self())) {
+        mailbox_settled(mailbox, settled, body);
+        blob_release(body);
+        return;
+    }
+    struct message *message = message_create(MAILBOX_SETTLED, sizeof(*settled));
+    *message_as(message, struct mailbox_settled) = *settled;
+    message->blob = body;
+    if (actor_send(deliver->sender_mailbox, &message) != 0) {
+        message_destroy(message); /* it asks again when it has waited long enough */
+        actor_count("settled_dropped", 1);
+    }
+}
+
+static void settle_ok(struct mailbox *mailbox, struct mailbox_deliver *deliver) {
+    struct mailbox_settled settled = {
+        .code = WIRE_CODE_OK,
+        .recipient.device = deliver->kept.acknowledged,
+        .sequence = deliver->kept.sequence,
+        .acknowledged = deliver->kept.acknowledged != 0,
+    };
+    if (deliver->kept.settled)
+        return;
+    deliver->kept.settled = 1;
+    tell(mailbox, deliver, &settled, NULL);
+}
+
+static bool is_retryable(int code) {
+    return code == WIRE_CODE_STALE || code == WIRE_CODE_OVERLOADED ||
+           code == WIRE_CODE_UNAVAILABLE || code == WIRE_CODE_LIMITED;
+}
+
+/* What this device sent after what is refused now, before it has heard of it, is refused too. */
+static void remember_refusal(struct mailbox *mailbox, const struct mailbox_deliver *deliver,
+                             int code) {
+    if (!mailbox->refused)
+        mailbox->refused = actor_allocate(MAILBOX_REFUSED_MAX * sizeof(*mailbox->refused));
+    struct refused_sender *place = NULL;
+    for (unsigned i = 0; i < mailbox->refused_count && !place; i++)
+        if (actor_id_equal(mailbox->refused[i].mailbox, deliver->sender_mailbox) &&
+            mailbox->refused[i].device == deliver->sender.device)
+            place = &mailbox->refused[i];
+    if (!place && mailbox->refused_count < MAILBOX_REFUSED_MAX)
+        place = &mailbox->refused[mailbox->refused_count++];
+    if (!place) {
+        memmove(mailbox->refused, mailbox->refused + 1,
+                (MAILBOX_REFUSED_MAX - 1) * sizeof(*mailbox->refused));
+        place = &mailbox->refused[MAILBOX_REFUSED_MAX - 1];
+    }
+    *place = (struct refused_sender){deliver->sender_mailbox, deliver->sender.device,
+                                     deliver->order, (uint8_t)code};
+}
+
+/* The code with which what came before was refused, if the sender hadn't heard of that; else 0. */
+static int refused_before(const struct mailbox *mailbox, const struct mailbox_deliver *deliver) {
+    for (unsigned i = 0; i < mailbox->refused_count; i++) {
+        const struct refused_sender *refused = &mailbox->refused[i];
+        if (actor_id_equal(refused->mailbox, deliver->sender_mailbox) &&
+            refused->device == deliver->sender.device && deliver->order <= refused->order)
+            return refused->code;
+    }
+    return 0;
+}
+
+static void refuse(struct mailbox *mailbox, struct mailbox_deliver *deliver, int code) {
+    struct mailbox_settled settled = {.code = code};
+    if (deliver->kept.settled)
+        return;
+    deliver->kept.settled = 1;
+    if (is_retryable(code)) {
+        if (!actor_id_equal(deliver->sender_mailbox, actor_self()))
+            remember_refusal(mailbox, deliver, code);
+        settled.retry_after_ms =
+            atomic_load_explicit(&node_current()->store_full, memory_order_relaxed)
+                ? RETRY_AFTER_FULL_DISK_MS
+                : RETRY_AFTER_LOAD_MS;
+    }
+    actor_count(code == WIRE_CODE_FULL         ? "deliver_refused_full"
+                : code == WIRE_CODE_STALE      ? "deliver_refused_stale"
+                : code == WIRE_CODE_OVERLOADED ? "deliver_refused_overloaded"
+                                               : "deliver_refused",
+                1);
+    tell(mailbox, deliver, &settled, code == WIRE_CODE_STALE ? mailbox_stale_body(mailbox) : NULL);
+}
+
+/* --- bodies --- */
+
+static void body_take(struct entry *entry, struct message *body) {
+    message_as(body, struct mailbox_deliver)->kept.waiting++;
+    entry->deliver = body;
+}
+
+/* Gives up the entry's body; it goes with the last. */
+static void body_drop(struct entry *entry) {
+    struct message *body = entry->deliver;
+    entry->deliver = NULL;
+    if (--message_as(body, struct mailbox_deliver)->kept.waiting == 0)
+        message_destroy(body);
+}
+
+void mailbox_entry_safe(struct mailbox *mailbox, struct device *device, struct entry *entry,
+                        bool acknowledged) {
+    struct mailbox_deliver *deliver = message_as(entry->deliver, struct mailbox_deliver);
+    if (acknowledged && !deliver->kept.acknowledged)
+        deliver->kept.acknowledged = device->number;
+    if (deliver->kept.waiting == 1)
+        settle_ok(mailbox, deliver);
+    body_drop(entry);
+}
+
+void mailbox_entry_refuse(struct mailbox *mailbox, struct entry *entry, int code) {
+    refuse(mailbox, message_as(entry->deliver, struct mailbox_deliver), code);
+    body_drop(entry);
+}
+
+/* --- checks --- */
+
+/* One device's copy: which slot it is for, and where its ciphertext lies in the blob. */
+struct copy {
+    struct device *device;
+    uint16_t offset, length;
+};
+
+static struct wire_recipient_list recipients_of(const struct message *content,
+                                                struct content_spans spans) {
+    return (struct wire_recipient_list){.bytes = content->blob ? blob_bytes(content->blob) : NULL,
+                                        .length = spans.recipients_bytes,
+                                        .count = spans.recipients_count};
+}
+
+/* The copies for this user's devices. Their number, or -1 when one is for an unknown device, or for
+ * `own`, or twice for the same. */
+static int find_copies(const struct mailbox *mailbox, const struct message *content,
+                       struct content_spans spans, const struct device *own,
+                       struct copy copies[FORMAT_DEVICES_MAX]) {
+    struct wire_recipient_list rest = recipients_of(content, spans);
+    struct wire_recipient recipient;
+    uint64_t seen = 0;
+    int count = 0;
+    while (wire_next_recipient(&rest, &recipient)) {
+        if (recipient.user != mailbox->user)
+            continue;
+        struct device *device = mailbox_device((struct mailbox *)mailbox, recipient.device);
+        uint64_t bit = device ? 1ull << (device - mailbox->devices) : 0;
+        if (!device || !device->present || device == own || (seen & bit) ||
+            count == FORMAT_DEVICES_MAX)
+            return -1;
+        seen |= bit;
+        size_t offset = recipient.ciphertext.length
+                            ? (size_t)(recipient.ciphertext.bytes - blob_bytes(content->blob))
+                            : 0;
+        CHECK(offset + recipient.ciphertext.length <= UINT16_MAX);
+        copies[count++] =
+            (struct copy){device, (uint16_t)offset, (uint16_t)recipient.ciphertext.length};
+    }
+    return count;
+}
+
+bool mailbox_list_matches(const struct mailbox *mailbox, const struct message *content,
+                          struct content_spans spans, const struct device *own) {
+    struct copy copies[FORMAT_DEVICES_MAX];
+    int count = find_copies(mailbox, content, spans, own, copies);
+    return count >= 0 && (unsigned)count + (own != NULL) == mailbox_devices_present(mailbox);
+}
+
+/* The entry that this mail already has in the queue, or NULL. */
+static struct entry *find_duplicate(struct queue *queue, const struct mailbox_deliver *deliver) {
+    for (uint64_t index = queue->tail; index-- > queue->head;) {
+        struct entry *entry = queue_at(queue, index);
+        if (entry->state != ENTRY_GONE && entry->kind == RECORD_MAIL &&
+            memcmp(entry->id, deliver->id, sizeof(entry->id)) == 0 &&
+            entry->sender_user == deliver->sender.user &&
+            entry->sender_device == deliver->sender.device)
+            return entry;
+    }
+    return NULL;
+}
+
+/* 0, or why there is no room for this copy. Receipts and copies of one's own have no share. */
+static int check_room(struct mailbox *mailbox, const struct mailbox_deliver *deliver,
+                      const struct copy *copy) {
+    const struct node_limits *limits = &node_current()->limits;
+    struct queue *queue = &copy->device->queue;
+    uint32_t bytes = copy->length + deliver->spans.external_bytes;
+    if (queue->mails >= limits->queue_messages_max ||
+        queue->mail_bytes + bytes > limits->queue_bytes_max)
+        return WIRE_CODE_FULL;
+    if (deliver->sender.user != mailbox->user && !shares_allow(queue, deliver->sender.user, bytes))
+        return WIRE_CODE_FULL;
+    bool to_store = !device_is_online(copy->device) || queue->sent < queue->tail;
+    return to_store && store_refuses(mailbox) ? WIRE_CODE_OVERLOADED : 0;
+}
+
+static int check(struct mailbox *mailbox, const struct mailbox_deliver *deliver,
+                 const struct copy *copies, int count, const struct device *own) {
+    if (mailbox->absent)
+        return WIRE_CODE_NOT_FOUND;
+    if (mailbox->refused_count) {
+        int code = refused_before(mailbox, deliver);
+        if (code)
+            return code;
+    }
+    if (count < 0 || deliver->version != mailbox->list_version ||
+        (unsigned)count + (own != NULL) != mailbox_devices_present(mailbox))
+        return WIRE_CODE_STALE;
+    for (int i = 0; i < count; i++) {
+        int code = check_room(mailbox, deliver, &copies[i]);
+        if (code && !(deliver->again && find_duplicate(&copies[i].device->queue, deliver)))
+            return code;
+    }
+    return 0;
+}
+
+/* --- queueing --- */
+
+static void append(struct mailbox *mailbox, struct message *message, const struct copy *copy) {
+    struct mailbox_deliver *deliver = message_as(message, struct mailbox_deliver);
+    struct device *device = copy->device;
+    struct entry *entry = queue_append(mailbox, device);
+    actor_ensure(entry, -ENOSPC); /* the quota is lower than the queue's bound by far */
+    memcpy(entry->id, deliver->id, sizeof(entry->id));
+    entry->kind = RECORD_MAIL;
+    entry->sender_user = deliver->sender.user;
+    entry->sender_device = deliver->sender.device;
+    entry->bytes = copy->length + deliver->spans.external_bytes;
+    entry->offset = copy->offset;
+    entry->length = copy->length;
+    body_take(entry, message);
+    queue_count(device, entry);
+    if (!deliver->kept.sequence)
+        deliver->kept.sequence = entry->sequence;
+}
+
+/* The copy is known: the entry changes its body unless it is safe already. */
+static void join(struct entry *entry, struct message *message, const struct copy *copy) {
+    struct mailbox_deliver *deliver = message_as(message, struct mailbox_deliver);
+    actor_count("deliver_duplicate", 1);
+    if (!deliver->kept.sequence)
+        deliver->kept.sequence = entry->sequence;
+    if (entry->state == ENTRY_STORED)
+        return;
+    message_as(entry->deliver, struct mailbox_deliver)->kept.settled = 1;
+    body_drop(entry);
+    entry->offset = copy->offset;
+    entry->length = copy->length;
+    body_take(entry, message);
+}
+
+static void take(struct mailbox *mailbox, struct message *message, const struct copy *copies,
+                 int count) {
+    struct mailbox_deliver *deliver = message_as(message, struct mailbox_deliver);
+    uint32_t fresh = 0;
+    deliver->kept.waiting = 1; /* ours, while we look at it */
+    for (int i = 0; i < count; i++) {
+        struct queue *queue = &copies[i].device->queue;
+        struct entry *known = deliver->again ? find_duplicate(queue, deliver) : NULL;
+        if (known) {
+            join(known, message, &copies[i]);
+        } else {
+            append(mailbox, message, &copies[i]);
+            fresh |= 1u << i;
+        }
+    }
+    for (int i = 0; i < count; i++)
+        if (fresh & 1u << i)
+            queue_place(mailbox, copies[i].device);
+    if (deliver->kept.waiting == 1)
+        settle_ok(mailbox, deliver);
+    if (--deliver->kept.waiting == 0)
+        message_destroy(message);
+}
+
+static void say_met(struct mailbox *mailbox, struct actor_id sender) {
+    struct message *message = message_create(MAILBOX_MET, sizeof(struct mailbox_met));
+    message_as(message, struct mailbox_met)->user = mailbox->user;
+    if (actor_send(sender, &message) != 0)
+        message_destroy(message); /* what it sends then is overdue, and comes again */
+}
+
+void mailbox_deliver(struct mailbox *mailbox, struct message **message, const struct device *own) {
+    struct mailbox_deliver *deliver = message_as(*message, struct mailbox_deliver);
+    struct copy copies[FORMAT_DEVICES_MAX];
+    memset(&deliver->kept, 0, sizeof(deliver->kept));
+    if (deliver->meet)
+        say_met(mailbox, deliver->sender_mailbox);
+    int count = find_copies(mailbox, *message, deliver->spans, own, copies);
+    int code = check(mailbox, deliver, copies, count, own);
+    if (code)
+        refuse(mailbox, deliver, code);
+    else
+        take(mailbox, message_keep(message), copies, count);
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What this user's devices send.
+ *
+ * Each device numbers its sends by one, and they are taken in that order:
+ *
+ *   expected ──SEND──► OPEN ──every part settled ok──► ANSWERED ok
+ *      (next)           │ ├──refused for good──────► ANSWERED with the refusal
+ *                       │ └──refused for now───────► RETRYABLE ──the same number and id──► OPEN
+ *
+ * An open send is delivered to the peer's mailbox first and, when that is settled, to one's own
+ * other devices. While a number is RETRYABLE nothing above it is taken, so that a sender's messages
+ * keep their order. The answers of the last numbers are kept, so that a retry gets the same one.
+ *
+ * `ok_below` is the mark that is made durable, with whatever else is written: all below was
+ * answered ok or is settled for the device, so a retry of it is answered ok. It may lag: then a
+ * message is delivered once more, and dropped by the device that has it.
+ */
+#include "actors/mailbox_internal.h"
+#include "net/wire.h"
+
+#include <string.h>
+
+#define RING_FIRST 16u
+#define RING_KEPT 64u /* so many exact answers are kept in any case */
+#define RING_MAX 1024u
+#define NUMBER_BITS 48
+#define NUMBER_MAX ((1ull << NUMBER_BITS) - 1)
+#define RETRY_AFTER_MS 500
+
+/* --- the window --- */
+
+static struct sent *ring_at(const struct sends *sends, uint64_t number) {
+    return &sends->ring[number & (sends->capacity - 1)];
+}
+
+uint64_t mailbox_sends_low(const struct sends *sends) {
+    return sends->next > sends->capacity ? sends->next - sends->capacity : 1;
+}
+
+struct sent *mailbox_sent_find(struct sends *sends, uint64_t number) {
+    if (!sends->ring || number >= sends->next)
+        return NULL;
+    struct sent *sent = ring_at(sends, number);
+    return sent->number == number && sent->state != SENT_UNKNOWN ? sent : NULL;
+}
+
+static void ring_grow(struct sends *sends) {
+    struct sends grown = *sends;
+    grown.capacity = sends->capacity ? 2 * sends->capacity : RING_FIRST;
+    grown.ring = actor_allocate(grown.capacity * sizeof(*grown.ring));
+    for (uint64_t number = mailbox_sends_low(sends); sends->ring && number < sends->next; number++)
+        if (ring_at(sends, number)->number == number)
+            *ring_at(&grown, number) = *ring_at(sends, number);
+    actor_free(sends->ring);
+    *sends = grown;
+}
+
+/* The place of a new number. NULL: every place is needed. */
+static struct sent *ring_place(struct sends *sends, uint64_t number) {
+    for (;;) {
+        struct sent *sent = sends->ring ? ring_at(sends, number) : NULL;
+        bool unused = sent && sent->state == SENT_UNKNOWN;
+        bool over = sent && sent->state == SENT_ANSWERED &&
+                    (sends->capacity == RING_MAX ||
+                     (sends->capacity >= RING_KEPT && sent->number < sends->ok_below));
+        if (unused || over)
+            return sent;
+        if (sends->capacity == RING_MAX)
+            return NULL;
+        ring_grow(sends);
+    }
+}
+
+static void find_retry_low(struct sends *sends) {
+    uint64_t number = sends->retry_low ? sends->retry_low : mailbox_sends_low(sends);
+    sends->retry_low = 0;
+    for (; number < sends->next && !sends->retry_low; number++) {
+        const struct sent *sent = mailbox_sent_find(sends, number);
+        if (sent && sent->state == SENT_RETRYABLE)
+            sends->retry_low = number;
+    }
+}
+
+/* A refusal that is so old has long been heard: a device has so many sends open at most. */
+static void advance_ok(struct sends *sends) {
+    uint64_t heard_below = 2ull * node_current()->limits.sends_in_flight_max;
+    while (sends->ok_below < sends->next) {
+        const struct sent *sent = mailbox_sent_find(sends, sends->ok_below);
+        bool ok =
+            !sent || (sent->state == SENT_ANSWERED &&
+                      (sent->code == WIRE_CODE_OK || sends->next - sends->ok_below > heard_below));
+        if (!ok)
+            return;
+        sends->ok_below++;
+    }
+}
+
+void mailbox_sends_attach(struct device *device, uint64_t send_low) {
+    struct sends *sends = &device->sends;
+    send_low = send_low > NUMBER_MAX ? NUMBER_MAX : send_low;
+    if (send_low > sends->next)
+        sends->next = send_low;
+    if (!sends->again_below)
+        sends->again_below = sends->next + node_current()->limits.sends_in_flight_max;
+    for (uint64_t number = mailbox_sends_low(sends); number < send_low; number++) {
+        struct sent *sent = mailbox_sent_find(sends, number);
+        if (sent && sent->state == SENT_RETRYABLE)
+            sent->state = SENT_ANSWERED; /* the device knows its end from an earlier time */
+    }
+    if (send_low > sends->ok_below)
+        sends->ok_below = send_low;
+    find_retry_low(sends);
+    advance_ok(sends);
+}
+
+/* --- references --- */
+
+uint64_t mailbox_open_reference(const struct mailbox *mailbox, const struct device *device,
+                                const struct sent *sent) {
+    uint64_t slot = (uint64_t)(device - mailbox->devices);
+    return slot << 56 | (uint64_t)sent->attempt << NUMBER_BITS | sent->number;
+}
+
+struct sent *mailbox_open_find(struct mailbox *mailbox, uint64_t open, struct device **device) {
+    unsigned slot = open >> 56;
+    uint8_t attempt = (uint8_t)(open >> NUMBER_BITS);
+    if (slot >= mailbox->slots)
+        return NULL;
+    struct device *found = &mailbox->devices[slot];
+    struct sent *sent = mailbox_sent_find(&found->sends, open & NUMBER_MAX);
+    if (!sent || sent->state != SENT_OPEN || sent->attempt != attempt)
+        return NULL;
+    *device = found;
+    return sent;
+}
+
+/* --- answers --- */
+
+static void answer(const struct message *send, int code, uint32_t retry_after_ms,
+                   struct blob *body) {
+    const struct mailbox_send *to = message_as((struct message *)send, struct mailbox_send);
+    struct message *message = message_create(CONNECTION_ANSWER, sizeof(struct connection_answer));
+    *message_as(message, struct connection_answer) =
+        (struct connection_answer){to->ref, code, retry_after_ms};
+    message->blob = body;
+    if (to->ref == 0 || actor_send(to->connection, &message) != 0)
+        message_destroy(message); /* the device sends it again */
+}
+
+static void answer_ok(const struct message *send, uint64_t time_ms, uint64_t sequence) {
+    uint8_t bytes[WIRE_SMALL_BODY_BYTES_MAX];
+    struct wire_writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
+    struct wire_sent_body body = {.time_ms = time_ms, .sequence = sequence};
+    CHECK(wire_write_sent_body(&writer, &body) == 0);
+    answer(send, WIRE_CODE_OK, 0, blob_copy_of(bytes, writer.length));
+}
+
+static void answer_conflict(const struct message *send, uint64_t missing) {
+    uint8_t bytes[WIRE_SMALL_BODY_BYTES_MAX];
+    struct wire_writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
+    struct wire_conflict_body body = {.missing = missing};
+    CHECK(wire_write_conflict_body(&writer, &body) == 0);
+    actor_count("send_conflict", 1);
+    answer(send, WIRE_CODE_CONFLICT, 0, blob_copy_of(bytes, writer.length));
+}
+
+/* --- the end of an open send --- */
+
+static bool is_retryable(int code) {
+    return code == WIRE_CODE_STALE || code == WIRE_CODE_OVERLOADED ||
+           code == WIRE_CODE_UNAVAILABLE || code == WIRE_CODE_LIMITED;
+}
+
+static void close(struct device *device, struct sent *sent, int state, int code) {
+    message_destroy(sent->send);
+    sent->send = NULL;
+    sent->state = (uint8_t)state;
+    sent->code = (uint8_t)code;
+    sent->waits = 0;
+    device->sends.open--;
+    advance_ok(&device->sends);
+}
+
+static void leave_peer(struct mailbox *mailbox, const struct sent *sent, bool refused) {
+    if (sent->phase == SENT_TO_PEER)
+        mailbox_peer_settled(mailbox, message_as(sent->send, struct mailbox_send)->chat, refused);
+}
+
+void mailbox_send_refuse(struct mailbox *mailbox, struct device *device, struct sent *sent,
+                         int code, uint32_t retry_after_ms, struct blob *body) {
+    struct sends *sends = &device->sends;
+    bool retryable = is_retryable(code);
+    leave_peer(mailbox, sent, retryable);
+    if (body)
+        blob_hold(body);
+    answer(sent->send, code, retry_after_ms, body);
+    close(device, sent, retryable ? SENT_RETRYABLE : SENT_ANSWERED, code);
+    if (retryable && (!sends->retry_low || sent->number < sends->retry_low))
+        sends->retry_low = sent->number;
+    actor_count("send_refused", 1);
+}
+
+static void finish(struct device *device, struct sent *sent) {
+    answer_ok(sent->send, sent->time_ms, sent->sequence);
+    close(device, sent, SENT_ANSWERED, WIRE_CODE_OK);
+}
+
+static void deliver_own(struct mailbox *mailbox, struct device *device, struct sent *sent) {
+    sent->phase = SENT_TO_OWN;
+    if (mailbox_devices_present(mailbox) == 1) {
+        finish(device, sent);
+        return;
+    }
+    struct message *message = mailbox_deliver_create(mailbox, device, sent);
+    struct mailbox_deliver *deliver = message_as(message, struct mailbox_deliver);
+    const struct mailbox_send *send = message_as(sent->send, struct mailbox_send);
+    deliver->chat = send->chat;
+    deliver->version = send->own_version;
+    deliver->content_kind = WIRE_MAIL_COPY;
+    mailbox_deliver(mailbox, &message, device);
+    message_destroy(message);
+}
+
+void mailbox_settled(struct mailbox *mailbox, const struct mailbox_settled *settled,
+                     struct blob *body) {
+    struct device *device;
+    struct sent *sent = mailbox_open_find(mailbox, settled->open, &device);
+    if (!sent || (sent->phase == SENT_TO_OWN) != (settled->recipient.user == mailbox->user)) {
+        actor_count("settled_late", 1);
+        return;
+    }
+    if (settled->code != WIRE_CODE_OK) {
+        mailbox_send_refuse(mailbox, device, sent, settled->code, settled->retry_after_ms, body);
+        return;
+    }
+    if (settled->sequence && !sent->sequence)
+        sent->sequence = settled->sequence;
+    if (sent->phase == SENT_TO_OWN) {
+        finish(device, sent);
+        return;
+    }
+    leave_peer(mailbox, sent, false);
+    if (settled->acknowledged)
+        mailbox_status_own(mailbox, WIRE_STATE_DELIVERED, settled->recipient.user,
+                           settled->recipient, actor_wall_ms(), sent->id);
+    deliver_own(mailbox, device, sent);
+}
+
+/* --- taking one --- */
+
+/* Only to the chat's person and to one's own devices. */
+static bool recipients_are_right(const struct mailbox *mailbox, const struct message *message) {
+    const struct mailbox_send *send = message_as((struct message *)message, struct mailbox_send);
+    struct wire_recipient_list rest = {
+        .bytes = message->blob ? blob_bytes(message->blob) : NULL,
+        .length = send->spans.recipients_bytes,
+        .count = send->spans.recipients_count,
+    };
+    struct wire_recipient recipient;
+    if (send->chat == 0 || send->spans.recipients_count > 2 * FORMAT_DEVICES_MAX)
+        return false;
+    while (wire_next_recipient(&rest, &recipient))
+        if (recipient.user != send->chat && recipient.user != mailbox->user)
+            return false;
+    return true;
+}
+
+static void start(struct mailbox *mailbox, struct device *device, struct sent *sent) {
+    const struct mailbox_send *send = message_as(sent->send, struct mailbox_send);
+    if (!recipients_are_right(mailbox, sent->send)) {
+        sent->phase = SENT_TO_OWN;
+        mailbox_send_refuse(mailbox, device, sent, WIRE_CODE_BAD_REQUEST, 0, NULL);
+        return;
+    }
+    if (mailbox_devices_present(mailbox) > 1 &&
+        (send->own_version != mailbox->list_version ||
+         !mailbox_list_matches(mailbox, sent->send, send->spans, device))) {
+        struct blob *body = mailbox_stale_body(mailbox);
+        sent->phase = SENT_TO_OWN;
+        mailbox_send_refuse(mailbox, device, sent, WIRE_CODE_STALE, 0, body);
+        blob_release(body);
+        return;
+    }
+    if (send->chat == mailbox->user) {
+        deliver_own(mailbox, device, sent);
+        return;
+    }
+    sent->phase = SENT_TO_PEER;
+    int code = mailbox_peer_deliver(mailbox, device, sent);
+    if (code)
+        mailbox_send_refuse(mailbox, device, sent, code, RETRY_AFTER_MS, NULL);
+    else
+        mailbox_tick_in(mailbox, MAILBOX_TICK_MS);
+}
+
+/* The number's turn has come, for the first time or again. */
+static void take(struct mailbox *mailbox, struct device *device, struct sent *sent,
+                 struct message **message) {
+    struct sends *sends = &device->sends;
+    const struct mailbox_send *send = message_as(*message, struct mailbox_send);
+    bool again = sent->state == SENT_RETRYABLE;
+    uint8_t attempt = again ? (uint8_t)(sent->attempt + 1) : 0;
+    *sent = (struct sent){
+        .number = send->number,
+        .time_ms = actor_wall_ms(),
+        .opened_ms = mailbox_now(),
+        .state = SENT_OPEN,
+        .attempt = attempt,
+        .again = again || send->number < sends->again_below,
+    };
+    memcpy(sent->id, send->id, sizeof(sent->id));
+    sent->send = message_keep(message);
+    sends->open++;
+    device->busy = true;
+    if (sends->retry_low == sent->number)
+        find_retry_low(sends);
+    start(mailbox, device, sent);
+}
+
+static void take_new(struct mailbox *mailbox, struct device *device, struct message **message) {
+    struct sends *sends = &device->sends;
+    if (sends->open >= node_current()->limits.sends_in_flight_max) {
+        actor_count("send_limited", 1);
+        answer(*message, WIRE_CODE_LIMITED, RETRY_AFTER_MS, NULL);
+        return;
+    }
+    struct sent *sent = ring_place(sends, sends->next);
+    if (!sent) {
+        actor_count("send_limited", 1);
+        answer(*message, WIRE_CODE_LIMITED, RETRY_AFTER_MS, NULL);
+        return;
+    }
+    sent->state = SENT_UNKNOWN;
+    sends->next++;
+    take(mailbox, device, sent, message);
+}
+
+/* A number that was seen before. */
+static void take_known(struct mailbox *mailbox, struct device *device, struct message **message) {
+    struct sends *sends = &device->sends;
+    const struct mailbox_send *send = message_as(*message, struct mailbox_send);
+    struct sent *sent = mailbox_sent_find(sends, send->number);
+    actor_count("send_repeated", 1);
+    if (!sent && send->number < sends->ok_below) {
+        answer_ok(*message, actor_wall_ms(), 0);
+    } else if (!sent) {
+        answer(*message, WIRE_CODE_EXPIRED, 0, NULL);
+    } else if (memcmp(sent->id, send->id, sizeof(sent->id)) != 0) {
+        answer(*message, WIRE_CODE_BAD_REQUEST, 0, NULL);
+    } else if (sent->state == SENT_OPEN) {
+        struct mailbox_send *open = message_as(sent->send, struct mailbox_send);
+        open->connection = send->connection;
+        open->ref = send->ref;
+    } else if (sent->state == SENT_ANSWERED && sent->code == WIRE_CODE_OK) {
+        answer_ok(*message, sent->time_ms, sent->sequence);
+    } else if (sent->state == SENT_ANSWERED) {
+        answer(*message, sent->code, 0, NULL);
+    } else if (sends->retry_low < send->number) {
+        answer_conflict(*message, sends->retry_low);
+    } else {
+        take(mailbox, device, sent, message);
+    }
+}
+
+void mailbox_send(struct mailbox *mailbox, struct message **message) {
+    const struct mailbox_send *send = message_as(*message, struct mailbox_send);
+    struct device *device = mailbox_device(mailbox, send->device);
+    if (!device || !device->present || !actor_id_equal(device->connection, send->connection)) {
+        answer(*message, WIRE_CODE_UNAVAILABLE, RETRY_AFTER_MS, NULL);
+        return;
+    }
+    struct sends *sends = &device->sends;
+    if (send->number == 0 || send->number >= NUMBER_MAX)
+        answer(*message, WIRE_CODE_BAD_REQUEST, 0, NULL);
+    else if (send->number > sends->next)
+        answer_conflict(*message, sends->retry_low ? sends->retry_low : sends->next);
+    else if (send->number < sends->next)
+        take_known(mailbox, device, message);
+    else if (sends->retry_low)
+        answer_conflict(*message, sends->retry_low);
+    else
+        take_new(mailbox, device, message);
+}
+
+/* --- time --- */
+
+static void overdue(struct mailbox *mailbox, struct device *device, struct sent *sent) {
+    actor_count("send_overdue", 1);
+    if (sent->phase == SENT_TO_PEER)
+        mailbox_peer_overdue(mailbox, device, sent);
+    else
+        mailbox_send_refuse(mailbox, device, sent, WIRE_CODE_UNAVAILABLE, RETRY_AFTER_MS, NULL);
+}
+
+void mailbox_sends_tick(struct mailbox *mailbox, struct device *device) {
+    struct sends *sends = &device->sends;
+    uint64_t number = mailbox_sends_low(sends);
+    for (; sends->open && number < sends->next; number++) {
+        struct sent *sent = mailbox_sent_find(sends, number);
+        if (sent && sent->state == SENT_OPEN &&
+            mailbox_now() - sent->opened_ms >= MAILBOX_PATIENCE_MS)
+            overdue(mailbox, device, sent);
+    }
+    bool quiet = !device->busy && !sends->open && !sends->retry_low;
+    if (quiet && sends->ring && sends->ok_below == sends->next) {
+        actor_free(sends->ring);
+        sends->ring = NULL;
+        sends->capacity = 0;
+    }
+}
