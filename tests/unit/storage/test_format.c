@@ -339,7 +339,7 @@ static void status_is_as_written_down(void **state) {
         uint8_t value;
         const char *what;
     } cases[] = {
-        {2, 0, "state 0"},       {2, 7, "state 7"},      {3, 1, "an id too many"},
+        {2, 0, "state 0"},       {2, 8, "state 8"},      {3, 1, "an id too many"},
         {3, 3, "an id missing"}, {3, 129, "ids beyond"}, {4, 1, "zero"},
         {31, 1, "zero"},         {1, 3, "entry 3"},
     };
