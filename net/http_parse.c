@@ -159,8 +159,8 @@ static bool upgrade_is_valid(const struct http_fields *fields,
     char accept[WEBSOCKET_ACCEPT_CHARS + 1];
     websocket_make_accept(accept, key);
     return fields->connection_has_upgrade && fields->upgrade_has_websocket &&
-           fields->accepts == 1 && http_span_is(fields->accept, accept) &&
-           fields->subprotocols == 1 && fields->subprotocol_is_ours && !fields->has_extensions;
+           http_span_is(fields->accept, accept) && fields->subprotocols == 1 &&
+           fields->subprotocol_is_ours && !fields->has_extensions;
 }
 
 enum parse_result http_parse_reply(const uint8_t *bytes, size_t length,

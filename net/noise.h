@@ -7,7 +7,7 @@
  *     <- e, ee, s, es          responder (the node); its payload is the certificate
  *     -> s, se                 the device's static key is its identity; its payload is `hello`
  *
- * A handshake lives in `struct noise_handshake`, some 400 bytes, for one and a half round trips;
+ * A handshake lives in `struct noise_handshake`, some 300 bytes, for one and a half round trips;
  * what is left then is `struct noise_transport`, 80 bytes for a connection's life. Everything is
  * zeroed when it is done with.
  *

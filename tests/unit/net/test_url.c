@@ -51,6 +51,7 @@ static void wrong_addresses_are_refused_and_nothing_is_touched(void **state) {
         {"ws://host:", -EINVAL},
         {"ws://host:0", -EINVAL},
         {"ws://host:65536", -EINVAL},
+        {"ws://host:65616", -EINVAL},
         {"ws://host:000080", -EINVAL},
         {"ws://host:7x", -EINVAL},
         {"ws://user@host", -EINVAL},
