@@ -189,9 +189,9 @@ int device_connect(struct device *device, const struct url *url, uint64_t now_ms
  * as events.closed will say. */
 int device_receive(struct device *device, uint8_t *bytes, size_t length, uint64_t now_ms);
 
-/* How many bytes are to be sent, and where they lie until the next call of any function but the
- * reading ones. All that was queued since the last time goes into one Noise message; nothing more
- * is queued while bytes are given out and not yet done. */
+/* How many bytes are to be sent, and (unless it is 0) where they lie until the next call of any
+ * function but the reading ones. All that was queued since the last time goes into one Noise
+ * message; nothing more is queued while bytes are given out and not yet done. */
 size_t device_output(struct device *device, uint64_t now_ms, const uint8_t **bytes);
 void device_output_done(struct device *device, size_t length);
 

@@ -120,7 +120,6 @@ int device_inbox_commit(struct device *device) {
     int error = device->config->storage->commit(device->context);
     if (error == 0)
         return 0;
-    device->ack_ms = DEVICE_NEVER;
     return device_fail(device, DEVICE_END_STORAGE, error, WEBSOCKET_CLOSE_GOING_AWAY);
 }
 

@@ -180,6 +180,8 @@ size_t device_output(struct device *device, uint64_t now_ms, const uint8_t **byt
         if (seal(device) != 0)
             device_fail(device, DEVICE_END_PROTOCOL, 0, 0);
     }
+    if (output->sealed == output->begin)
+        return 0;
     *bytes = output->bytes + output->begin;
     return output->sealed - output->begin;
 }

@@ -48,6 +48,11 @@ enum format { /* the first byte of a value (msgpack specification, "Formats") */
               FORMAT_NEGATIVE = 0xe0,
 };
 
+void wire_reader_init(struct wire_reader *reader, const uint8_t *bytes, size_t length) {
+    reader->at = bytes;
+    reader->end = length > 0 ? bytes + length : bytes; /* nothing may be NULL */
+}
+
 static size_t left(const struct wire_reader *reader) {
     return (size_t)(reader->end - reader->at);
 }
@@ -344,8 +349,9 @@ DEFINE_LIST(text, struct wire_bytes)
 #define BODY_END(name)                                                                         \
     END enum parse_result wire_read_##name(const uint8_t *bytes, size_t length,                \
                                            struct wire_##name *body) {                         \
-        struct wire_reader reader = {bytes, bytes + length};                                   \
+        struct wire_reader reader;                                                             \
         uint32_t count = 0;                                                                    \
+        wire_reader_init(&reader, bytes, length);                                              \
         enum parse_result result = length == 0 ? PARSE_COMPLETE : read_array(&reader, &count); \
         if (result == PARSE_COMPLETE)                                                          \
             result = read_fields_##name(&reader, count, body);                                 \
@@ -363,11 +369,6 @@ static enum parse_result read_fields(struct wire_reader *reader, uint32_t count,
     default:
         return skip(reader, count);
     }
-}
-
-void wire_reader_init(struct wire_reader *reader, const uint8_t *bytes, size_t length) {
-    reader->at = bytes;
-    reader->end = bytes + length;
 }
 
 enum parse_result wire_read_frame(struct wire_reader *reader, struct wire_frame *frame) {
