@@ -174,8 +174,9 @@ int write_batch_delete_once(struct write_batch *batch, enum engine_family family
     return append(batch, WRITE_DELETE_ONCE, family, key, NULL, 0);
 }
 
-static int compare(struct engine_bytes a, struct engine_bytes b) {
-    int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
+int engine_compare(struct engine_bytes a, struct engine_bytes b) {
+    size_t common = a.size < b.size ? a.size : b.size;
+    int order = common ? memcmp(a.data, b.data, common) : 0;
     return order ? order : (a.size > b.size) - (a.size < b.size);
 }
 
@@ -183,7 +184,7 @@ int write_batch_delete_range(struct write_batch *batch, enum engine_family famil
                              struct engine_bytes from, struct engine_bytes to) {
     if (batch->error)
         return batch->error;
-    if (!key_acceptable(from) || !key_acceptable(to) || compare(from, to) >= 0)
+    if (!key_acceptable(from) || !key_acceptable(to) || engine_compare(from, to) >= 0)
         return fail(batch, -EINVAL);
     return append(batch, WRITE_DELETE_RANGE, family, from, &to, 1);
 }

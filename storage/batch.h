@@ -42,6 +42,9 @@ struct engine_bytes {
     size_t size;
 };
 
+/* Order of two keys, by memcmp, a prefix before what it begins: below 0, 0, above 0. */
+int engine_compare(struct engine_bytes a, struct engine_bytes b);
+
 /*
  * Who may write when the disk is nearly full (see engine_write()): what grows the store is refused
  * first, what keeps accepted mail going may use the reserve, and deletes always go on.
@@ -80,8 +83,8 @@ struct engine_bytes write_batch_bytes(struct write_batch *batch);
  * process (CHECK: they are no input). It can be read, written and appended from, not added to. */
 void write_batch_view(struct write_batch *batch, struct engine_bytes bytes);
 
-/* Free the bytes when they are the batch's own; `result` stays readable. The batch may be initialised
- * again. */
+/* Free the bytes when they are the batch's own; `result` stays readable. The batch may be
+ * initialised again. */
 void write_batch_finish(struct write_batch *batch);
 
 /* Forget the operations and the error; keep the memory. */

@@ -218,6 +218,52 @@ int engine_scan(struct engine *engine, enum engine_family family, struct engine_
     return visited;
 }
 
+/* ---- whole ranges ------------------------------------------------------------------------------
+ */
+
+int engine_source_next(struct engine_source *source, struct engine_bytes *key,
+                       struct engine_bytes *value) {
+    int got = source->next(source->context, key, value);
+    if (got <= 0)
+        return got;
+    struct engine_bytes last = {source->last, source->last_size};
+    if (key->size == 0 || key->size > ENGINE_KEY_BYTES_MAX ||
+        value->size > ENGINE_VALUE_BYTES_MAX || engine_compare(*key, last) <= 0 ||
+        engine_compare(*key, source->from) < 0 || engine_compare(*key, source->to) >= 0)
+        return -EINVAL;
+    memcpy(source->last, key->data, key->size);
+    source->last_size = key->size;
+    return 1;
+}
+
+int engine_export_range(struct engine *engine, struct engine_bytes from, struct engine_bytes to,
+                        engine_export_fn *visit, void *context) {
+    CHECK(engine->magic == ENGINE_MAGIC && from.size > 0 && to.size > 0);
+    return engine->ops->export_range(engine, from, to, visit, context);
+}
+
+int engine_replace_range(struct engine *engine, enum engine_family family, struct engine_bytes from,
+                         struct engine_bytes to, engine_next_fn *next, void *context) {
+    CHECK(engine->magic == ENGINE_MAGIC && (unsigned)family < ENGINE_FAMILIES);
+    if (!from.size || from.size > ENGINE_KEY_BYTES_MAX || to.size > ENGINE_KEY_BYTES_MAX ||
+        engine_compare(from, to) >= 0)
+        return -EINVAL;
+    struct engine_source source = {.next = next, .context = context, .from = from, .to = to};
+    int error = -EIO;
+    pthread_mutex_lock(&engine->write_lock);
+    if (!engine->failed) {
+        error = -ENOSPC;
+        if (engine->ops->space_free(engine) >= engine->reserve_bytes)
+            error = engine->ops->replace_range(engine, family, from, to, &source);
+        engine->failed = error == -EIO;
+    }
+    pthread_mutex_unlock(&engine->write_lock);
+    return error;
+}
+
+/* ---- gauges -------------------------------------------------------------------------------------
+ */
+
 void engine_gauges(struct engine *engine, struct engine_gauges *gauges) {
     CHECK(engine->magic == ENGINE_MAGIC);
     pthread_mutex_lock(&engine->state_lock);

@@ -76,6 +76,31 @@ typedef int engine_visit_fn(void *context, struct engine_bytes key, struct engin
 int engine_scan(struct engine *engine, enum engine_family family, struct engine_bytes from,
                 struct engine_bytes to, size_t limit, engine_visit_fn *visit, void *context);
 
+/* As engine_visit_fn, of an export. */
+typedef int engine_export_fn(void *context, enum engine_family family, struct engine_bytes key,
+                             struct engine_bytes value);
+
+/*
+ * Visit every key in [from, to) of every family but ENGINE_META, family by family, all as they were
+ * at one moment: a partition, to be sent to another node. No bound: it is as long as the range, and
+ * keeps what is deleted meanwhile on disk. 0, or a negative errno; the visitor's 1 ends it with 0.
+ */
+int engine_export_range(struct engine *engine, struct engine_bytes from, struct engine_bytes to,
+                        engine_export_fn *visit, void *context);
+
+/* Gives the next key and value, borrowed until the next call: 1, or 0 at the end, or a negative
+ * errno. Must not call the engine. */
+typedef int engine_next_fn(void *context, struct engine_bytes *key, struct engine_bytes *value);
+
+/*
+ * Replace all that [from, to) of one family holds by what `next` gives, keys rising within the
+ * range. Durable and atomic: after a crash the range is the old one or the new one. Holds up
+ * writers while it lasts. -EINVAL: a key out of order or range; -ENOSPC: less than the reserve is
+ * free; in these cases, and when `next` fails, nothing has changed.
+ */
+int engine_replace_range(struct engine *engine, enum engine_family family, struct engine_bytes from,
+                         struct engine_bytes to, engine_next_fn *next, void *context);
+
 /* Bucket i counts durable writes that took less than 2^i µs; the last one all that took longer. */
 #define ENGINE_LATENCY_BUCKETS 24
 

@@ -15,6 +15,20 @@
 #define ENGINE_MAGIC 0x656e6731u /* "eng1" */
 #define ENGINE_ERROR_BYTES 256
 
+/* What a range is replaced by: engine_next_fn with its keys checked. */
+struct engine_source {
+    engine_next_fn *next;
+    void *context;
+    struct engine_bytes from;
+    struct engine_bytes to;
+    size_t last_size; /* of the key before, 0 at first */
+    uint8_t last[ENGINE_KEY_BYTES_MAX];
+};
+
+/* As engine_next_fn; -EINVAL for a key that does not rise or is not in the range. */
+int engine_source_next(struct engine_source *source, struct engine_bytes *key,
+                       struct engine_bytes *value);
+
 struct engine_ops {
     void (*close)(struct engine *engine);
     /* Write those batches whose `result` is 0; one call at a time. */
@@ -24,6 +38,11 @@ struct engine_ops {
                void *buffer, size_t capacity, size_t *size);
     int (*scan)(struct engine *engine, enum engine_family family, struct engine_bytes from,
                 struct engine_bytes to, size_t limit, engine_visit_fn *visit, void *context);
+    int (*export_range)(struct engine *engine, struct engine_bytes from, struct engine_bytes to,
+                        engine_export_fn *visit, void *context);
+    /* One call at a time, and none of `write` meanwhile. */
+    int (*replace_range)(struct engine *engine, enum engine_family family, struct engine_bytes from,
+                         struct engine_bytes to, struct engine_source *source);
     /* Free space of the disk in bytes; UINT64_MAX when unbounded or unknown. */
     uint64_t (*space_free)(struct engine *engine);
     /* Space ran low (and something was deleted since the last such call): give back, in the

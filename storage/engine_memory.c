@@ -100,7 +100,7 @@ static void apply_range(struct engine_memory *memory, const struct write_operati
     struct sorted_map *map = memory->maps[operation->family];
     for (;;) {
         const struct sorted_node *node = sorted_map_seek(map, operation->first);
-        if (!node || sorted_compare(sorted_node_key(node), operation->second) >= 0)
+        if (!node || engine_compare(sorted_node_key(node), operation->second) >= 0)
             return;
         /* The node goes with the change, so its key is copied before. */
         struct sorted_value *key = sorted_value_create(sorted_node_key(node));
@@ -181,7 +181,7 @@ static int memory_get(struct engine *engine, enum engine_family family, struct e
     int error = -ENOENT;
     pthread_mutex_lock(&memory->map_lock);
     const struct sorted_node *node = sorted_map_seek(memory->maps[family], key);
-    if (node && sorted_compare(sorted_node_key(node), key) == 0) {
+    if (node && engine_compare(sorted_node_key(node), key) == 0) {
         struct engine_bytes value = sorted_node_value(node);
         error = value.size <= capacity ? 0 : -ENOBUFS;
         if (!error && value.size)
@@ -203,13 +203,52 @@ static int memory_scan(struct engine *engine, enum engine_family family, struct 
     const struct sorted_node *node = sorted_map_seek(memory->maps[family], from);
     for (; node && verdict == 0 && (size_t)visited < limit; node = sorted_node_next(node)) {
         struct engine_bytes key = sorted_node_key(node);
-        if (to.size && sorted_compare(key, to) >= 0)
+        if (to.size && engine_compare(key, to) >= 0)
             break;
         verdict = visit(context, key, sorted_node_value(node));
         visited++;
     }
     pthread_mutex_unlock(&memory->map_lock);
     return verdict < 0 ? verdict : visited;
+}
+
+static int memory_export(struct engine *engine, struct engine_bytes from, struct engine_bytes to,
+                         engine_export_fn *visit, void *context) {
+    struct engine_memory *memory = from_head(engine);
+    pause_call(memory, ENGINE_CALL_SCAN);
+    int verdict = 0;
+    pthread_mutex_lock(&memory->map_lock);
+    for (int family = ENGINE_META + 1; family < ENGINE_FAMILIES && verdict == 0; family++) {
+        const struct sorted_node *node = sorted_map_seek(memory->maps[family], from);
+        for (; node && verdict == 0; node = sorted_node_next(node)) {
+            struct engine_bytes key = sorted_node_key(node);
+            if (engine_compare(key, to) >= 0)
+                break;
+            verdict = visit(context, (enum engine_family)family, key, sorted_node_value(node));
+        }
+    }
+    pthread_mutex_unlock(&memory->map_lock);
+    return verdict < 0 ? verdict : 0;
+}
+
+/* All of the source is read into a batch before anything changes. */
+static int memory_replace(struct engine *engine, enum engine_family family,
+                          struct engine_bytes from, struct engine_bytes to,
+                          struct engine_source *source) {
+    struct write_batch batch;
+    write_batch_init(&batch, SIZE_MAX / 2);
+    write_batch_delete_range(&batch, family, from, to);
+    struct engine_bytes key;
+    struct engine_bytes value;
+    int got;
+    while ((got = engine_source_next(source, &key, &value)) > 0)
+        write_batch_put(&batch, family, key, value);
+    struct write_batch *batches[] = {&batch};
+    int error = got < 0 ? got : batch.error;
+    if (!error)
+        error = memory_write(engine, batches, 1, ENGINE_SYNC);
+    write_batch_finish(&batch);
+    return error;
 }
 
 static uint64_t memory_space_free(struct engine *engine) {
@@ -247,6 +286,8 @@ static const struct engine_ops memory_ops = {
     .write = memory_write,
     .get = memory_get,
     .scan = memory_scan,
+    .export_range = memory_export,
+    .replace_range = memory_replace,
     .space_free = memory_space_free,
     .gauges = memory_gauges,
 };
@@ -268,7 +309,7 @@ int engine_memory_open(const struct engine_memory_options *options, struct engin
     CHECK(pthread_mutex_init(&memory->map_lock, NULL) == 0);
     for (size_t i = 0; i < ENGINE_FAMILIES; i++)
         memory->maps[i] = sorted_map_create(options->seed + i);
-    write_batch_init(&memory->limbo, ENGINE_WRITE_BYTES_MAX);
+    write_batch_init(&memory->limbo, SIZE_MAX / 2); /* a range may be longer than a write */
     clear_faults(memory);
     *engine = &memory->head;
     return 0;

@@ -24,7 +24,6 @@
 #include "storage/engine_rocksdb.h"
 
 #include <errno.h>
-#include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +32,7 @@
 
 #include "runtime/check.h"
 #include "storage/engine_internal.h"
+#include "storage/engine_rocksdb_internal.h"
 
 #define MEMORY_BYTES_DEFAULT (64ull << 20)
 #define MEMORY_BYTES_MIN (8ull << 20)
@@ -45,23 +45,6 @@
 #define DELETION_TRIGGER 512
 
 static const char *const family_names[ENGINE_FAMILIES] = {"default", "account", "mail"};
-
-struct engine_rocksdb {
-    struct engine head;
-    char *path;
-    rocksdb_t *db;
-    rocksdb_cache_t *cache;
-    rocksdb_column_family_handle_t *families[ENGINE_FAMILIES];
-    rocksdb_options_t *options[ENGINE_FAMILIES]; /* the first is also the database's */
-    rocksdb_readoptions_t *read;
-    rocksdb_writeoptions_t *write_synced;
-    rocksdb_writeoptions_t *write_unsynced;
-    rocksdb_writebatch_t *batch; /* under the head's write lock */
-};
-
-static struct engine_rocksdb *from_head(struct engine *engine) {
-    return (struct engine_rocksdb *)engine; /* the head is the first field */
-}
 
 /* ---- errors -------------------------------------------------------------------------------- */
 
@@ -89,8 +72,7 @@ static int error_from_text(const char *text) {
     return -EIO;
 }
 
-/* Keep, translate and free RocksDB's text; 0 when there was none. */
-static int take_error(struct engine_rocksdb *rocksdb, char *text) {
+int rocksdb_take_error(struct engine_rocksdb *rocksdb, char *text) {
     if (!text)
         return 0;
     int error = error_from_text(text);
@@ -137,7 +119,7 @@ static void reset_batch(struct engine_rocksdb *rocksdb) {
 
 static int rocksdb_engine_write(struct engine *engine, struct write_batch *const batches[],
                                 size_t count, enum engine_sync sync) {
-    struct engine_rocksdb *rocksdb = from_head(engine);
+    struct engine_rocksdb *rocksdb = rocksdb_from_head(engine);
     char *text = NULL;
     for (size_t i = 0; i < count; i++) {
         struct write_operation operation;
@@ -152,7 +134,7 @@ static int rocksdb_engine_write(struct engine *engine, struct write_batch *const
     else if (sync == ENGINE_SYNC)
         rocksdb_flush_wal(rocksdb->db, 1, &text);
     reset_batch(rocksdb);
-    int error = take_error(rocksdb, text);
+    int error = rocksdb_take_error(rocksdb, text);
     return error == 0 || error == -ENOSPC ? error : -EIO;
 }
 
@@ -161,12 +143,12 @@ static int rocksdb_engine_write(struct engine *engine, struct write_batch *const
 static int rocksdb_engine_get(struct engine *engine, enum engine_family family,
                               struct engine_bytes key, void *buffer, size_t capacity,
                               size_t *size) {
-    struct engine_rocksdb *rocksdb = from_head(engine);
+    struct engine_rocksdb *rocksdb = rocksdb_from_head(engine);
     char *text = NULL;
     rocksdb_pinnableslice_t *slice = rocksdb_get_pinned_cf(
         rocksdb->db, rocksdb->read, rocksdb->families[family], key.data, key.size, &text);
     if (text)
-        return take_error(rocksdb, text);
+        return rocksdb_take_error(rocksdb, text);
     if (!slice)
         return -ENOENT;
     size_t value_size = 0;
@@ -190,7 +172,7 @@ static bool within_one_queue(enum engine_family family, struct engine_bytes from
 static int rocksdb_engine_scan(struct engine *engine, enum engine_family family,
                                struct engine_bytes from, struct engine_bytes to, size_t limit,
                                engine_visit_fn *visit, void *context) {
-    struct engine_rocksdb *rocksdb = from_head(engine);
+    struct engine_rocksdb *rocksdb = rocksdb_from_head(engine);
     rocksdb_readoptions_t *read = rocksdb_readoptions_create();
     rocksdb_readoptions_set_total_order_seek(read, !within_one_queue(family, from, to));
     if (to.size)
@@ -217,7 +199,7 @@ static int rocksdb_engine_scan(struct engine *engine, enum engine_family family,
     }
     char *text = NULL;
     rocksdb_iter_get_error(at, &text);
-    int error = take_error(rocksdb, text);
+    int error = rocksdb_take_error(rocksdb, text);
     rocksdb_iter_destroy(at);
     rocksdb_readoptions_destroy(read);
     if (error)
@@ -232,7 +214,7 @@ static int rocksdb_engine_scan(struct engine *engine, enum engine_family family,
 #define LEVEL0_TRIGGER_LOW "1"
 
 static void rocksdb_engine_reclaim(struct engine *engine, bool low) {
-    struct engine_rocksdb *rocksdb = from_head(engine);
+    struct engine_rocksdb *rocksdb = rocksdb_from_head(engine);
     static const char *const name[] = {"level0_file_num_compaction_trigger"};
     const char *const value[] = {low ? LEVEL0_TRIGGER_LOW : LEVEL0_TRIGGER_USUAL};
     rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
@@ -240,11 +222,12 @@ static void rocksdb_engine_reclaim(struct engine *engine, bool low) {
     for (size_t i = 0; i < ENGINE_FAMILIES; i++) {
         char *text = NULL;
         rocksdb_set_options_cf(rocksdb->db, rocksdb->families[i], 1, name, value, &text);
-        take_error(rocksdb, text); /* its text is kept; the writes themselves tell what matters */
+        rocksdb_take_error(rocksdb,
+                           text); /* its text is kept; the writes themselves tell what matters */
         text = NULL;
         if (low)
             rocksdb_flush_cf(rocksdb->db, flush, rocksdb->families[i], &text);
-        take_error(rocksdb, text);
+        rocksdb_take_error(rocksdb, text);
     }
     rocksdb_flushoptions_destroy(flush);
 }
@@ -253,7 +236,7 @@ static void rocksdb_engine_reclaim(struct engine *engine, bool low) {
 
 static uint64_t rocksdb_engine_space_free(struct engine *engine) {
     struct statvfs space;
-    if (statvfs(from_head(engine)->path, &space) != 0)
+    if (statvfs(rocksdb_from_head(engine)->path, &space) != 0)
         return UINT64_MAX; /* then the write itself will tell */
     return (uint64_t)space.f_bavail * space.f_frsize;
 }
@@ -269,7 +252,7 @@ static uint64_t property_sum(struct engine_rocksdb *rocksdb, const char *name) {
 }
 
 static void rocksdb_engine_gauges(struct engine *engine, struct engine_gauges *gauges) {
-    struct engine_rocksdb *rocksdb = from_head(engine);
+    struct engine_rocksdb *rocksdb = rocksdb_from_head(engine);
     gauges->memtable_bytes = property_sum(rocksdb, "rocksdb.cur-size-all-mem-tables");
     gauges->table_bytes = property_sum(rocksdb, "rocksdb.estimate-table-readers-mem");
     gauges->disk_bytes = property_sum(rocksdb, "rocksdb.total-sst-files-size");
@@ -302,7 +285,7 @@ static void destroy(struct engine_rocksdb *rocksdb) {
 }
 
 static void rocksdb_engine_close(struct engine *engine) {
-    struct engine_rocksdb *rocksdb = from_head(engine);
+    struct engine_rocksdb *rocksdb = rocksdb_from_head(engine);
     char *text = NULL;
     if (!engine->failed)
         rocksdb_flush_wal(rocksdb->db, 1, &text);
@@ -316,6 +299,8 @@ static const struct engine_ops rocksdb_ops = {
     .get = rocksdb_engine_get,
     .scan = rocksdb_engine_scan,
     .space_free = rocksdb_engine_space_free,
+    .export_range = rocksdb_engine_export,
+    .replace_range = rocksdb_engine_replace,
     .reclaim = rocksdb_engine_reclaim,
     .gauges = rocksdb_engine_gauges,
 };

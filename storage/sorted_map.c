@@ -35,12 +35,6 @@ static uint8_t *node_key(const struct sorted_node *node) {
     return (uint8_t *)(node->next + node->height);
 }
 
-int sorted_compare(struct engine_bytes a, struct engine_bytes b) {
-    size_t common = a.size < b.size ? a.size : b.size;
-    int order = common ? memcmp(a.data, b.data, common) : 0;
-    return order ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 struct sorted_map *sorted_map_create(uint64_t seed) {
     struct sorted_map *map = allocate(sizeof(*map));
     *map = (struct sorted_map){.random = seed | 1};
@@ -80,7 +74,7 @@ static void find_links(struct sorted_map *map, struct engine_bytes key,
                        struct sorted_node **links[HEIGHT_MAX]) {
     struct sorted_node **tower = map->first;
     for (unsigned level = HEIGHT_MAX; level-- > 0;) {
-        while (tower[level] && sorted_compare(sorted_node_key(tower[level]), key) < 0)
+        while (tower[level] && engine_compare(sorted_node_key(tower[level]), key) < 0)
             tower = tower[level]->next;
         links[level] = &tower[level];
     }
@@ -117,7 +111,7 @@ struct sorted_value *sorted_map_swap(struct sorted_map *map, struct engine_bytes
     struct sorted_node **links[HEIGHT_MAX];
     find_links(map, key, links);
     struct sorted_node *node = *links[0];
-    if (!node || sorted_compare(sorted_node_key(node), key) != 0) {
+    if (!node || engine_compare(sorted_node_key(node), key) != 0) {
         if (value)
             insert_node(map, key, value, links);
         return NULL;
@@ -132,7 +126,7 @@ struct sorted_value *sorted_map_swap(struct sorted_map *map, struct engine_bytes
 const struct sorted_node *sorted_map_seek(const struct sorted_map *map, struct engine_bytes key) {
     struct sorted_node *const *tower = map->first;
     for (unsigned level = HEIGHT_MAX; level-- > 0;) {
-        while (tower[level] && sorted_compare(sorted_node_key(tower[level]), key) < 0)
+        while (tower[level] && engine_compare(sorted_node_key(tower[level]), key) < 0)
             tower = tower[level]->next;
     }
     return tower[0];

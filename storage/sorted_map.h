@@ -45,7 +45,4 @@ const struct sorted_node *sorted_node_next(const struct sorted_node *node);
 struct engine_bytes sorted_node_key(const struct sorted_node *node);
 struct engine_bytes sorted_node_value(const struct sorted_node *node);
 
-/* Order of two keys: below 0, 0, above 0. */
-int sorted_compare(struct engine_bytes a, struct engine_bytes b);
-
 #endif

@@ -276,6 +276,108 @@ static void engine_agrees_with_a_plain_model(void **state) {
     }
 }
 
+struct exported {
+    char text[256];
+    size_t length;
+    int stop_after;
+};
+
+static int note_exported(void *context, enum engine_family family, struct engine_bytes key,
+                         struct engine_bytes value) {
+    struct exported *exported = context;
+    int length = snprintf(exported->text + exported->length, 256 - exported->length,
+                          "%d:%.*s=%.*s ", (int)family, (int)key.size, (const char *)key.data,
+                          (int)value.size, (const char *)value.data);
+    exported->length += (size_t)length;
+    assert_true(exported->length < sizeof(exported->text));
+    return --exported->stop_after == 0 ? 1 : 0;
+}
+
+static void engine_exports_a_range_of_all_replicated_families(void **state) {
+    struct store *store = *state;
+    store_put(store->engine, ENGINE_META, TEXT("b1"), TEXT("v"));
+    store_put(store->engine, ENGINE_MAIL, TEXT("b2"), TEXT("m"));
+    store_reopen(store);
+    store_put(store->engine, ENGINE_ACCOUNT, TEXT("a9"), TEXT("v"));
+    store_put(store->engine, ENGINE_ACCOUNT, TEXT("b0"), TEXT("x"));
+    store_put(store->engine, ENGINE_ACCOUNT, TEXT("b9"), TEXT("y"));
+    store_put(store->engine, ENGINE_MAIL, TEXT("c"), TEXT("v"));
+    struct exported exported = {.length = 0};
+    struct engine *engine = store->engine;
+    assert_int_equal(engine_export_range(engine, TEXT("b"), TEXT("c"), note_exported, &exported),
+                     0);
+    assert_string_equal(exported.text, "1:b0=x 1:b9=y 2:b2=m ");
+    exported = (struct exported){.stop_after = 2};
+    assert_int_equal(engine_export_range(engine, TEXT("b"), TEXT("c"), note_exported, &exported),
+                     0);
+    assert_string_equal(exported.text, "1:b0=x 1:b9=y ");
+}
+
+/* Gives the keys of a text, one character each, then `end`. */
+struct letters {
+    const char *at;
+    int end;
+};
+
+static int next_letter(void *context, struct engine_bytes *key, struct engine_bytes *value) {
+    struct letters *letters = context;
+    if (*letters->at == '\0')
+        return letters->end;
+    *key = (struct engine_bytes){letters->at++, 1};
+    *value = TEXT("new");
+    return 1;
+}
+
+static int replace(struct store *store, const char *letters, int end) {
+    struct letters source = {letters, end};
+    return engine_replace_range(store->engine, ENGINE_MAIL, TEXT("d"), TEXT("m"), next_letter,
+                                &source);
+}
+
+static void put_letters(struct store *store, const char *letters) {
+    for (; *letters; letters++)
+        store_put(store->engine, ENGINE_MAIL, (struct engine_bytes){letters, 1}, TEXT("old"));
+}
+
+static void engine_replaces_exactly_a_range(void **state) {
+    struct store *store = *state;
+    put_letters(store, "adfmz");
+    store_reopen(store);
+    put_letters(store, "gl");
+    assert_int_equal(replace(store, "efl", 0), 0);
+    for (int round = 0; round < 2; round++) {
+        assert_string_equal(store_list(store->engine, ENGINE_MAIL, ALL, ALL, 100), "a,e,f,l,m,z");
+        assert_string_equal(store_get(store->engine, ENGINE_MAIL, TEXT("f")), "new");
+        assert_string_equal(store_get(store->engine, ENGINE_MAIL, TEXT("m")), "old");
+        store_reopen(store);
+    }
+    struct write_batch batch; /* what came with a range can be deleted like any mail */
+    write_batch_init(&batch, 4096);
+    write_batch_delete_once(&batch, ENGINE_MAIL, TEXT("f"));
+    store_commit(store->engine, &batch);
+    store_reopen(store);
+    assert_string_equal(store_list(store->engine, ENGINE_MAIL, ALL, ALL, 100), "a,e,l,m,z");
+    assert_int_equal(replace(store, "", 0), 0);
+    assert_string_equal(store_list(store->engine, ENGINE_MAIL, ALL, ALL, 100), "a,m,z");
+}
+
+static void engine_replace_that_fails_changes_nothing(void **state) {
+    struct store *store = *state;
+    put_letters(store, "adfmz");
+    assert_int_equal(replace(store, "fe", 0), -EINVAL);
+    assert_int_equal(replace(store, "ff", 0), -EINVAL);
+    assert_int_equal(replace(store, "em", 0), -EINVAL);
+    assert_int_equal(replace(store, "c", 0), -EINVAL);
+    assert_int_equal(replace(store, "e", -ECONNRESET), -ECONNRESET);
+    struct letters source = {"e", 0};
+    assert_int_equal(engine_replace_range(store->engine, ENGINE_MAIL, TEXT("m"), TEXT("d"),
+                                          next_letter, &source),
+                     -EINVAL);
+    assert_string_equal(store_list(store->engine, ENGINE_MAIL, ALL, ALL, 100), "a,d,f,m,z");
+    assert_int_equal(replace(store, "e", 0), 0);
+    assert_string_equal(store_list(store->engine, ENGINE_MAIL, ALL, ALL, 100), "a,e,m,z");
+}
+
 static int open_rocksdb(void **state) {
     static struct store store;
     store_open(&store, STORE_ROCKSDB);
@@ -310,6 +412,9 @@ static int close_store(void **state) {
             ON(open, engine_deletes_a_range_and_nothing_else),                                \
             ON(open, engine_finds_everything_when_opened_again),                              \
             ON(open, engine_counts_what_it_does), ON(open, engine_agrees_with_a_plain_model), \
+            ON(open, engine_exports_a_range_of_all_replicated_families),                      \
+            ON(open, engine_replaces_exactly_a_range),                                        \
+            ON(open, engine_replace_that_fails_changes_nothing),                              \
     }
 
 int main(void) {

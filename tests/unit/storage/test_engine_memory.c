@@ -70,8 +70,8 @@ static void torn_crash_keeps_some_prefix_and_every_prefix_happens(void **state) 
     static const char *const prefixes[] = {"", "a", "a,b", "a,b,c"};
     bool seen[4] = {false};
     for (uint64_t seed = 0; seed < 100; seed++) {
-        for (char key = 'a'; key <= 'c'; key++)
-            assert_int_equal(write_one(key, false, ENGINE_NO_SYNC), 0);
+        for (const char *key = "abc"; *key; key++)
+            assert_int_equal(write_one(*key, false, ENGINE_NO_SYNC), 0);
         engine_memory_crash(engine, ENGINE_CRASH_TORN, seed);
         size_t which = 0;
         while (which < 4 && strcmp(prefixes[which], keys()) != 0)
@@ -127,10 +127,9 @@ static void full_disk_refuses_by_urgency_and_recovers(void **state) {
     write_batch_init(&essential, 4096);
     write_batch_init(&deletes, 4096);
     struct engine_bytes bytes = {value, sizeof(value)};
-    char key = 'a';
-    for (; key <= 'f'; key++) {
+    for (const char *key = "abcdef"; *key; key++) {
         write_batch_clear(&grows);
-        write_batch_put(&grows, ENGINE_META, (struct engine_bytes){&key, 1}, bytes);
+        write_batch_put(&grows, ENGINE_META, (struct engine_bytes){key, 1}, bytes);
         struct write_batch *batches[] = {&grows};
         assert_int_equal(engine_write(engine, batches, 1, ENGINE_SYNC), 0);
         if (grows.result)
