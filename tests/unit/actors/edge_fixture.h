@@ -37,6 +37,7 @@
 #define EDGE_IDENTITY 7 /* the peer that is EDGE_USER's device */
 #define EDGE_STRANGER 9 /* one that no account has */
 #define EDGE_SEEN_MAX 4096
+#define EDGE_MAILBOX_MAX 64
 #define EDGE_CALL TERN_KIND_END
 
 struct fake_mailbox {
@@ -67,6 +68,7 @@ static struct edge {
     unsigned seen_count;
     struct actor_id mailbox; /* the one that was last attached to */
     uint64_t activations;
+    bool defers;     /* the mailbox puts sends and acks aside, until it is full */
     bool drains;     /* SIGTERM is listened to */
     bool silent;     /* the mailbox answers no sends */
     int attach_code; /* of its answers to ATTACH */
@@ -123,11 +125,22 @@ static inline void fake_mailbox_on_attach(void *state, struct message **message)
         message_destroy(reply);
 }
 
+static inline bool fake_mailbox_defers(struct message **message) {
+    pthread_mutex_lock(&edge.lock);
+    bool defers = edge.defers;
+    pthread_mutex_unlock(&edge.lock);
+    if (defers)
+        actor_defer(message);
+    return defers;
+}
+
 static inline void fake_mailbox_on_send(void *state, struct message **message) {
     const struct mailbox_send *send = message_as(*message, struct mailbox_send);
     uint8_t body[WIRE_SMALL_BODY_BYTES_MAX];
     struct wire_writer writer = {.bytes = body, .capacity = sizeof(body)};
     struct wire_sent_body sent = {.time_ms = 1, .sequence = send->number};
+    if (fake_mailbox_defers(message))
+        return;
     edge_record(*message);
     pthread_mutex_lock(&edge.lock);
     bool silent = edge.silent;
@@ -142,6 +155,11 @@ static inline void fake_on_any(void *state, struct message **message) {
     edge_record(*message);
 }
 
+static inline void fake_mailbox_on_ack(void *state, struct message **message) {
+    if (!fake_mailbox_defers(message))
+        edge_record(*message);
+}
+
 static inline void fake_mailbox_on_call(void *state, struct message **message) {
     (*message_as(*message, edge_call_fn))(state);
 }
@@ -150,7 +168,7 @@ static const struct actor_handler fake_mailbox_handlers[] = {
     [MAILBOX_ATTACH] = {"attach", fake_mailbox_on_attach},
     [MAILBOX_DETACH] = {"detach", fake_on_any},
     [MAILBOX_SEND] = {"send", fake_mailbox_on_send},
-    [MAILBOX_ACK] = {"ack", fake_on_any},
+    [MAILBOX_ACK] = {"ack", fake_mailbox_on_ack},
     [MAILBOX_RECEIPT] = {"receipt", fake_on_any},
     [EDGE_CALL] = {"call", fake_mailbox_on_call},
 };
@@ -161,6 +179,7 @@ const struct actor_class mailbox_class = {
     .init = fake_mailbox_init,
     .handlers = fake_mailbox_handlers,
     .handler_count = EDGE_CALL + 1,
+    .mailbox_messages_max = EDGE_MAILBOX_MAX,
 };
 
 static inline void fake_number_on_register(void *state, struct message **message) {

@@ -51,6 +51,15 @@ static void endless_head_is_refused(void **state) {
     assert_int_equal(ask(head), 431);
 }
 
+static void asker_that_ends_its_half_gets_its_answer(void **state) {
+    edge_start();
+    struct peer *peer = peer_create(edge.port, EDGE_STRANGER);
+    peer_write_text(peer, GET("/healthz"));
+    assert_int_equal(shutdown(peer->fd, SHUT_WR), 0);
+    assert_int_equal(peer_read_status(peer, NULL, 0), 200);
+    peer_destroy(peer);
+}
+
 static void silence_is_closed_at_the_deadline(void **state) {
     edge.node.limits.handshake_timeout_ms = 50;
     edge_start();
@@ -129,6 +138,7 @@ int main(void) {
         EDGE_TEST(other_methods_are_not_allowed),
         EDGE_TEST(junk_is_a_bad_request),
         EDGE_TEST(endless_head_is_refused),
+        EDGE_TEST(asker_that_ends_its_half_gets_its_answer),
         EDGE_TEST(silence_is_closed_at_the_deadline),
         EDGE_TEST(silence_after_the_upgrade_is_closed_at_the_deadline),
         EDGE_TEST(connections_beyond_the_limit_are_closed),

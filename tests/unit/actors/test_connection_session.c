@@ -362,6 +362,66 @@ static void device_that_was_replaced_meanwhile_is_unlinked(void **state) {
     peer_destroy(peer);
 }
 
+/* --- the mailbox is full -----------------------------------------------------------------------
+ */
+
+static void go_on(struct fake_mailbox *mailbox) {
+    actor_undefer();
+}
+
+static void full_mailbox_overloads_sends_and_gets_the_acks_later(void **state) {
+    struct wire_frame frame;
+    edge.defers = true;
+    edge_start();
+    struct peer *peer = edge_login();
+    for (uint64_t cursor = 1; cursor <= EDGE_MAILBOX_MAX + 10; cursor++)
+        peer_send_frame(
+            peer, &(struct wire_frame){.kind = WIRE_ACK, .ack = {.epoch = 101, .up_to = cursor}});
+    edge_await_count("ack_refused", 1);
+    send_message(peer, 1);
+    assert_int_equal(peer_expect_reply(peer, 1001, &frame), WIRE_CODE_OVERLOADED);
+    assert_true(frame.reply.retry_after_ms > 0);
+    pthread_mutex_lock(&edge.lock);
+    edge.defers = false;
+    pthread_mutex_unlock(&edge.lock);
+    edge_call(go_on);
+    struct edge_seen seen = {0};
+    for (unsigned i = 0;
+         ((struct mailbox_ack *)(void *)seen.payload)->up_to < EDGE_MAILBOX_MAX + 10; i++)
+        seen = edge_await(MAILBOX_ACK, i); /* the last one comes, however it was held */
+    send_message(peer, 1);
+    assert_int_equal(peer_expect_reply(peer, 1001, &frame), WIRE_CODE_OK);
+    peer_destroy(peer);
+}
+
+/* --- a connection fails ------------------------------------------------------------------------
+ */
+
+static void send_impossible_mail(struct fake_mailbox *mailbox) {
+    struct message *message = message_create(CONNECTION_MAIL, sizeof(struct connection_mail));
+    struct connection_mail *mail = message_as(message, struct connection_mail);
+    mail->epoch = mailbox->epoch;
+    mail->ciphertext_bytes = 100; /* and no blob */
+    if (actor_send(mailbox->connection, &message) != 0)
+        message_destroy(message);
+}
+
+static void connection_that_fails_takes_nobody_with_it(void **state) {
+    struct wire_frame frame;
+    edge_start();
+    struct peer *other = peer_login(edge.port, EDGE_STRANGER);
+    struct peer *peer = edge_login();
+    peer_expect(other, WIRE_WELCOME, &frame);
+    edge_call(send_impossible_mail);
+    assert_int_equal(peer_expect_close(peer), 0); /* it could not even say so */
+    edge_await_connections(1);
+    edge_await(MAILBOX_DETACH, 0);
+    peer_send_frame(other, &(struct wire_frame){.kind = WIRE_PING});
+    peer_expect(other, WIRE_PONG, &frame);
+    peer_destroy(other);
+    peer_destroy(peer);
+}
+
 /* --- registering -------------------------------------------------------------------------------
  */
 
@@ -470,6 +530,8 @@ int main(void) {
         EDGE_TEST(unanswered_send_stays_the_lowest_although_a_later_one_was_answered),
         EDGE_TEST(sends_are_unavailable_while_the_mailbox_is_away),
         EDGE_TEST(device_that_was_replaced_meanwhile_is_unlinked),
+        EDGE_TEST(full_mailbox_overloads_sends_and_gets_the_acks_later),
+        EDGE_TEST(connection_that_fails_takes_nobody_with_it),
         EDGE_TEST(stranger_may_only_register),
         EDGE_TEST(phones_are_checked_by_their_shape),
         EDGE_TEST(verified_key_is_welcomed_again),
