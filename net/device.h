@@ -59,8 +59,9 @@
 #include <stdint.h>
 
 #define DEVICE_BYTES_MAX 400
-#define DEVICE_REQUESTS_MAX 32  /* requests without an answer yet */
-#define DEVICE_SENDS_MAX 64     /* sends without an answer yet that are on their way */
+#define DEVICE_REQUESTS_MAX \
+    16                      /* without an answer yet; at most a quarter of what the node allows */
+#define DEVICE_SENDS_MAX 64 /* on their way without an answer yet; at most the rest of it */
 #define DEVICE_PENDING_MAX 1024 /* mail that waits for device_settle */
 #define DEVICE_NEVER UINT64_MAX /* a time that doesn't come */
 

@@ -192,6 +192,15 @@ static uint32_t clamp(uint32_t value, uint32_t least, uint32_t most) {
     return value < least ? least : value > most ? most : value;
 }
 
+/* Requests get a quarter of what may be in flight, so that a full outbox doesn't keep them waiting.
+ */
+static void share_window(struct device *device, uint32_t in_flight_max) {
+    uint32_t requests = clamp(in_flight_max / 4, 1, DEVICE_REQUESTS_MAX);
+    uint32_t sends = in_flight_max > requests ? in_flight_max - requests : 1;
+    device->requests_max = (uint16_t)requests;
+    device->sends_max = (uint16_t)clamp(sends, 1, DEVICE_SENDS_MAX);
+}
+
 int device_handshake_welcome(struct device *device, const struct wire_welcome *welcome,
                              uint64_t now_ms) {
     if (welcome->version != WIRE_VERSION)
@@ -204,7 +213,7 @@ int device_handshake_welcome(struct device *device, const struct wire_welcome *w
     }
     device->frame_bytes_max = clamp(welcome->frame_bytes_max, 1024, WIRE_FRAMES_BYTES_MAX);
     device->heartbeat_ms = clamp(welcome->heartbeat_ms, HEARTBEAT_MS_MIN, HEARTBEAT_MS_MAX);
-    device->sends_max = clamp(welcome->sends_in_flight_max, 1, DEVICE_SENDS_MAX);
+    share_window(device, welcome->sends_in_flight_max);
     device->registered = welcome->registered;
     device->user = welcome->registered ? welcome->user : 0;
     device->number = welcome->registered ? welcome->device : 0;

@@ -108,13 +108,14 @@ struct device {
     uint16_t pending_capacity;
 
     /* outbox: bit i of a set stands for the send send_low + i */
-    uint32_t sends_max; /* window, at most DEVICE_SENDS_MAX */
-    uint64_t send_low;  /* lowest without a final answer */
-    uint64_t send_end;  /* number of the next new one */
-    uint64_t waiting;   /* on their way, the answer is awaited */
-    uint64_t answered;  /* finally */
-    uint64_t held;      /* stale: until device_retry */
-    uint64_t retry_ms;  /* nothing is sent before */
+    uint16_t sends_max;    /* window, at most DEVICE_SENDS_MAX */
+    uint16_t requests_max; /* at most DEVICE_REQUESTS_MAX */
+    uint64_t send_low;     /* lowest without a final answer */
+    uint64_t send_end;     /* number of the next new one */
+    uint64_t waiting;      /* on their way, the answer is awaited */
+    uint64_t answered;     /* finally */
+    uint64_t held;         /* stale: until device_retry */
+    uint64_t retry_ms;     /* nothing is sent before */
 
     /* requests: bit i of requests_open stands for ref request_low + i */
     uint32_t request_low;

@@ -276,7 +276,7 @@ int device_request(struct device *device, const struct wire_frame *frame) {
         return -EINVAL;
     if (device->state != DEVICE_ONLINE)
         return -ENOTCONN;
-    if (device->request_next - device->request_low >= DEVICE_REQUESTS_MAX)
+    if (device->request_next - device->request_low >= device->requests_max)
         return -EBUSY;
     if (device->request_next == DEVICE_REF_SEND) { /* all of these refs have been used */
         if (device->requests_open != 0)
