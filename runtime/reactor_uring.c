@@ -19,6 +19,7 @@
  * socket is gone when the count is zero. A reset is a connect to AF_UNSPEC, which makes TCP
  * disconnect with RST; SO_LINGER cannot be set on a direct descriptor before Linux 6.7.
  */
+#include "runtime/log.h"
 #include "runtime/shard_internal.h"
 #include "runtime/socket_internal.h"
 #include "runtime/uring_internal.h"
@@ -218,8 +219,10 @@ static void uring_send(struct reactor *reactor, struct reactor_socket *socket, c
     struct io_uring_sqe *sqe = socket_submission(reactor, socket, URING_SEND);
 
     CHECK((socket->flags & (SENDING | CLOSING)) == 0);
-    /* WAITALL: the kernel goes on by itself when the socket takes part of it only. */
-    io_uring_prep_send(sqe, (int)socket->descriptor, bytes, length, MSG_NOSIGNAL | MSG_WAITALL);
+    /* Not MSG_WAITALL: after 128 polls for one request the kernel gives it to a worker thread,
+     * where it blocks, and a few peers that do not read would hold up every other one's shutdown.
+     */
+    io_uring_prep_send(sqe, (int)socket->descriptor, bytes, length, MSG_NOSIGNAL);
     sqe->flags |= IOSQE_FIXED_FILE;
     socket->flags |= SENDING;
 }
@@ -646,6 +649,9 @@ static int uring_reactor_create(struct shard *shard, struct reactor **created) {
     reactor->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     error = reactor->eventfd < 0 ? -errno : uring_create(ring, URING_BUFFERS_MAIN);
     if (error != 0) {
+        log_error("no io_uring here: %s. It needs Linux 6.1 or newer, and a container profile that "
+                  "allows it",
+                  strerror(-error));
         if (reactor->eventfd >= 0)
             close(reactor->eventfd);
         goto out;
