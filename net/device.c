@@ -190,8 +190,12 @@ static uint64_t choose_reconnect(struct device *device, uint64_t now_ms) {
 }
 
 void device_disconnected(struct device *device, uint64_t now_ms) {
-    if (device->state == DEVICE_OFFLINE)
-        return;
+    if (device->state == DEVICE_OFFLINE) { /* nobody was reached */
+        if (device_end_is_final(device->end))
+            return;
+        device->end = DEVICE_END_LOST;
+        device->detail = 0;
+    }
     bool lived = device->heartbeat_ms != 0 && now_ms - device->since_ms >= LIVED_MS;
     if (lived)
         device->attempts = 0;

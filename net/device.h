@@ -205,7 +205,8 @@ uint64_t device_deadline_ms(const struct device *device);
 /* Ends an established connection in order: a close frame will be the last output; then close the
  * socket. */
 void device_close(struct device *device);
-/* The socket is gone, whoever closed it. Tells events.closed and sets device_reconnect_ms. */
+/* The socket is gone, whoever closed it; or it could not be connected at all. Tells events.closed
+ * and sets device_reconnect_ms. */
 void device_disconnected(struct device *device, uint64_t now_ms);
 /* While offline: when to connect again; DEVICE_NEVER after a final end. Backs off with jitter. */
 uint64_t device_reconnect_ms(const struct device *device);

@@ -319,6 +319,28 @@ static void waits_grow_with_jitter_and_are_bounded(void **state) {
     }
 }
 
+static void node_that_cannot_be_reached_is_tried_ever_more_rarely(void **state) {
+    struct owner *owner = *state;
+    device_disconnected(owner->device, owner->now_ms);
+    owner_expect(owner, "closed: lost 0");
+    assert_true(device_reconnect_ms(owner->device) <= owner->now_ms + 500);
+    for (int i = 0; i < 4; i++)
+        device_disconnected(owner->device, owner->now_ms);
+    assert_true(device_reconnect_ms(owner->device) >= owner->now_ms + 4000);
+}
+
+static void final_end_stays_final(void **state) {
+    struct owner *owner = *state;
+    owner_go_online(owner);
+    fake_node_say_close(&owner->node, WIRE_CLOSE_UNLINKED);
+    owner_pump(owner);
+    owner_cut(owner);
+    owner_expect(owner, "closed: unlinked 4005");
+    device_disconnected(owner->device, owner->now_ms);
+    owner_expect(owner, "");
+    assert_true(device_reconnect_ms(owner->device) == DEVICE_NEVER);
+}
+
 static void connection_that_lived_makes_the_next_wait_short(void **state) {
     struct owner *owner = *state;
     for (int i = 0; i < 6; i++) {
@@ -517,6 +539,8 @@ int main(void) {
         TEST(draining_node_is_left_when_it_said),
         TEST(device_says_goodbye),
         TEST(waits_grow_with_jitter_and_are_bounded),
+        TEST(node_that_cannot_be_reached_is_tried_ever_more_rarely),
+        TEST(final_end_stays_final),
         TEST(connection_that_lived_makes_the_next_wait_short),
         TEST(garbage_instead_of_http_is_refused),
         TEST(garbage_instead_of_a_handshake_message_is_refused),
