@@ -61,8 +61,6 @@ void mailbox_refuse(struct shard *shard, struct class_entry *class, struct messa
         counter_add(class->refused, 1);
     struct actor_id sender = message->from;
     message->from = message->to;
-    if (!(message->flags & MESSAGE_NAMED))
-        message->to_class = NULL;
     message->flags = MESSAGE_REFUSED;
     system_send(shard, sender, message);
 }

@@ -14,6 +14,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CLEAR_INLINE_BYTES_MAX 512u
+
+/* Most payloads are a line or two: too short to call memset for. */
+static inline void payload_clear(struct message *message, size_t bytes) {
+    struct line {
+        uint64_t words[8];
+    } *line = (struct line *)message, *end = line + bytes / sizeof *line;
+    if (__builtin_expect(bytes > CLEAR_INLINE_BYTES_MAX, 0)) {
+        memset(message + 1, 0, bytes - sizeof *message);
+        return;
+    }
+    while (++line < end)
+        *line = (struct line){{0}};
+}
+
 struct message *message_create(uint16_t kind, size_t payload_bytes) {
     CHECK(payload_bytes <= MESSAGE_PAYLOAD_MAX);
     struct shard *shard = shard_of_thread;
@@ -27,10 +42,12 @@ struct message *message_create(uint16_t kind, size_t payload_bytes) {
         message = aligned_alloc(64, bytes);
         CHECK(message);
     }
-    memset(message, 0, sizeof *message + payload_bytes);
-    message->kind = kind;
-    message->payload_bytes = (uint32_t)payload_bytes;
-    message->home = home;
+    *message = (struct message){
+        .payload_bytes = (uint32_t)payload_bytes,
+        .kind = kind,
+        .home = home,
+    };
+    payload_clear(message, bytes);
     if (shard && shard->running.actor)
         message_hold(&shard->running.fresh, message);
     return message;

@@ -72,13 +72,14 @@ void fixture_enter(struct runtime *runtime, unsigned shard) {
 }
 
 void fixture_run(struct runtime *runtime) {
-    for (unsigned quiet = 0; quiet < 3;) {
-        bool more = false;
+    for (bool more = true; more;) {
+        more = false;
         for (unsigned i = 0; i < runtime->shard_count; i++) {
             fixture_enter(runtime, i);
-            more |= shard_step(runtime->shards[i]);
+            shard_step(runtime->shards[i]);
         }
-        quiet = more ? 0 : quiet + 1;
+        for (unsigned i = 0; i < runtime->shard_count; i++)
+            more |= shard_idle_ns(runtime->shards[i]) == 0;
     }
     fixture_enter(runtime, 0);
 }

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages, blobs, the slabs they lie in and the lanes that they travel. */
+#include "tests/unit/runtime/fixture.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KIND ACTOR_KIND_FIRST
+
+static void payload_is_zeroed_also_in_used_memory(void **state) {
+    struct runtime *runtime = fixture_create(1);
+    for (size_t bytes = 0; bytes <= MESSAGE_PAYLOAD_MAX; bytes = bytes * 2 + 1) {
+        for (int round = 0; round < 2; round++) {
+            struct message *message = message_create(KIND, bytes);
+            const uint8_t *payload = message_payload(message);
+            for (size_t i = 0; i < bytes; i++)
+                assert_int_equal(payload[i], 0);
+            assert_int_equal((uintptr_t)message % 64, 0);
+            memset(message_payload(message), 0xff, bytes);
+            message_destroy(message);
+        }
+    }
+    fixture_destroy(runtime);
+}
+
+static void memory_is_used_again(void **state) {
+    struct runtime *runtime = fixture_create(1);
+    struct message *first = message_create(KIND, 100);
+    message_destroy(first);
+    uint64_t populated = runtime->shards[0]->messages.bytes;
+    for (int i = 0; i < 100000; i++)
+        message_destroy(message_create(KIND, 100));
+    assert_int_equal(runtime->shards[0]->messages.bytes, populated);
+    fixture_destroy(runtime);
+}
+
+static void size_classes_are_tight_and_in_order(void **state) {
+    for (size_t bytes = 1; bytes <= SLAB_BYTES_MAX; bytes++) {
+        unsigned class = slab_class_of(bytes);
+        assert_true(class < SLAB_CLASSES);
+        assert_true(slab_class_bytes(class) >= bytes);
+        assert_true(class == 0 || slab_class_bytes(class - 1) < bytes);
+    }
+}
+
+static void blob_lives_until_its_last_reference(void **state) {
+    struct runtime *runtime = fixture_create(1);
+    struct blob *blob = blob_copy_of("abc", 3);
+    struct message *message = message_create(KIND, 0);
+    message->blob = blob_hold(blob);
+    struct runtime_counters counters;
+    runtime_counters_read(runtime, &counters);
+    assert_int_equal(counters.memory_blob_bytes, 3);
+    blob_release(blob);
+    assert_memory_equal(blob_bytes(message->blob), "abc", 3);
+    assert_int_equal(blob_length(message->blob), 3);
+    message_destroy(message);
+    runtime_counters_read(runtime, &counters);
+    assert_int_equal(counters.memory_blob_bytes, 0);
+    fixture_destroy(runtime);
+}
+
+static void what_another_shard_frees_comes_home(void **state) {
+    struct runtime *runtime = fixture_create(2);
+    enum { COUNT = 200 };
+    struct message *messages[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        messages[i] = message_create(KIND, 100);
+    struct message *last = messages[COUNT - 1];
+    fixture_enter(runtime, 1);
+    for (int i = 0; i < COUNT; i++)
+        message_destroy(messages[i]);
+    fixture_run(runtime);
+    fixture_enter(runtime, 0);
+    bool found = false;
+    for (int i = 0; i < COUNT; i++) {
+        messages[i] = message_create(KIND, 100);
+        found |= messages[i] == last;
+    }
+    assert_true(found);
+    for (int i = 0; i < COUNT; i++)
+        message_destroy(messages[i]);
+    fixture_destroy(runtime);
+}
+
+static void *destroy_all(void *argument) {
+    struct message **messages = argument;
+    for (; *messages; messages++)
+        message_destroy(*messages);
+    return NULL;
+}
+
+static void what_another_thread_frees_comes_home(void **state) {
+    struct runtime *runtime = fixture_create(1);
+    enum { COUNT = 100 };
+    struct message *messages[COUNT + 1] = {NULL};
+    for (int i = 0; i < COUNT; i++) {
+        messages[i] = message_create(KIND, 1000);
+        messages[i]->blob = blob_create(i % 2 ? 100 : 100000);
+    }
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, destroy_all, messages), 0);
+    pthread_join(thread, NULL);
+    uint64_t populated = runtime->shards[0]->messages.bytes;
+    for (int i = 0; i < 10 * COUNT; i++)
+        message_destroy(message_create(KIND, 1000));
+    assert_int_equal(runtime->shards[0]->messages.bytes, populated);
+    struct runtime_counters counters;
+    runtime_counters_read(runtime, &counters);
+    assert_int_equal(counters.memory_blob_bytes, 0);
+    fixture_destroy(runtime);
+}
+
+static void lane_keeps_order_through_its_spill(void **state) {
+    struct lane *lane = aligned_alloc(64, sizeof *lane);
+    memset(lane, 0, sizeof *lane);
+    enum { COUNT = 3 * LANE_PLACES };
+    for (uint64_t i = 0; i < COUNT; i++)
+        lane_push(lane, message_of(KIND, i));
+    assert_true(lane_has_spill(lane));
+    uint64_t next = 0;
+    while (next < COUNT) {
+        uintptr_t entries[100];
+        lane_publish(lane);
+        uint32_t count = lane_take(lane, entries, 100);
+        assert_true(count > 0);
+        for (uint32_t i = 0; i < count; i++, next++) {
+            struct message *message = (struct message *)entries[i];
+            assert_int_equal(value_of(message), next);
+            message_destroy(message);
+        }
+    }
+    assert_false(lane_has_spill(lane));
+    assert_int_equal(lane->spill_count, 0);
+    free(lane);
+}
+
+static void lane_tells_news_of_what_comes_out_of_its_spill(void **state) {
+    struct lane *lane = aligned_alloc(64, sizeof *lane);
+    memset(lane, 0, sizeof *lane);
+    for (uint64_t i = 0; i < LANE_PLACES + 10; i++)
+        lane_push(lane, message_of(KIND, i));
+    assert_true(lane_publish(lane));
+    assert_false(lane_publish(lane));
+    uintptr_t entry;
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(lane_take(lane, &entry, 1), 1);
+        message_destroy((struct message *)entry);
+    }
+    assert_true(lane_publish(lane));
+    while (lane_take(lane, &entry, 1))
+        message_destroy((struct message *)entry);
+    free(lane);
+}
+
+static void map_finds_what_was_put_and_not_what_was_removed(void **state) {
+    struct map map = {0};
+    static int value;
+    for (uint64_t key = 1; key <= 10000; key++)
+        map_put(&map, key, (char *)&value + key);
+    for (uint64_t key = 1; key <= 10000; key += 2)
+        assert_ptr_equal(map_remove(&map, key), (char *)&value + key);
+    for (uint64_t key = 1; key <= 10000; key++)
+        assert_ptr_equal(map_get(&map, key), key % 2 ? NULL : (char *)&value + key);
+    assert_null(map_remove(&map, 1));
+    assert_int_equal(map.count, 5000);
+    map_finish(&map);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(payload_is_zeroed_also_in_used_memory),
+        cmocka_unit_test(memory_is_used_again),
+        cmocka_unit_test(size_classes_are_tight_and_in_order),
+        cmocka_unit_test(blob_lives_until_its_last_reference),
+        cmocka_unit_test(what_another_shard_frees_comes_home),
+        cmocka_unit_test(what_another_thread_frees_comes_home),
+        cmocka_unit_test(lane_keeps_order_through_its_spill),
+        cmocka_unit_test(lane_tells_news_of_what_comes_out_of_its_spill),
+        cmocka_unit_test(map_finds_what_was_put_and_not_what_was_removed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
