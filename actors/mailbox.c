@@ -272,6 +272,7 @@ static void mailbox_on_down(void *state, struct message **message) {
             return;
         }
     }
+    mailbox->ticked = true;
     if (!mailbox_peer_down(mailbox, down))
         store_down(mailbox, down);
 }
@@ -350,6 +351,7 @@ static void mailbox_on_tick(void *state, struct message **message) {
     struct mailbox *mailbox = state;
     bool expire = mailbox_now() - mailbox->expired_ms >= TICK_EXPIRE_MS;
     mailbox->tick_timer.bits = 0;
+    mailbox->ticked = true;
     if (mailbox->state == MAILBOX_LOADING)
         return;
     if (mailbox->absent) {
@@ -376,7 +378,9 @@ static void mailbox_after_turn(void *state) {
     if (mailbox->gathering)
         mailbox_reports_flush(mailbox);
     store_flush(mailbox);
-    mailbox->active_ms = mailbox_now();
+    if (!mailbox->ticked)
+        mailbox->active_ms = mailbox_now();
+    mailbox->ticked = false;
 }
 
 /* --- life --- */

@@ -221,6 +221,7 @@ struct mailbox {
     bool absent : 1;     /* there is no such user */
     bool reloading : 1;  /* the device list is being read again */
     bool reload_due : 1; /* and once more after that */
+    bool ticked : 1;     /* this turn is a tick's: no sign of life */
     uint8_t refused_count;
     uint8_t takers_capacity;
     uint32_t list_version;

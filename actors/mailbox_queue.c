@@ -225,22 +225,27 @@ void queue_hold_ends(struct mailbox *mailbox) {
         mailbox->hold_timer = actor_timer_start(next_ms, MAILBOX_HOLD_ENDS, 0);
 }
 
-/* What is first in line waits for its sequence to be durable, or gathers more; that is no reason to
- * store it. */
+/* Does the first in line wait for something that comes soon? Then what is behind it waits too: for
+ * its sequence to be durable, or, a status, for company. */
+static bool waits(const struct device *device, uint64_t index) {
+    const struct queue *queue = &device->queue;
+    const struct entry *first = queue_at(queue, queue->sent);
+    return device_is_online(device) && !device->stuck && first->state == ENTRY_HELD &&
+           (first->sequence >= device->sequence_durable ||
+            (queue->sent == index && first->kind == RECORD_STATUS));
+}
+
 void queue_place(struct mailbox *mailbox, struct device *device) {
     const struct node *node = node_current();
     struct queue *queue = &device->queue;
     uint64_t index = queue->tail - 1;
-    bool first = queue->sent == index;
     queue_pump(mailbox, device, NULL);
-    struct entry *entry = queue_at(queue, index);
-    bool waits = first && device_is_online(device) && !device->stuck &&
-                 (entry->sequence >= device->sequence_durable || entry->kind == RECORD_STATUS);
-    if (node->limits.hold && (queue->sent > index || waits) &&
+    bool sent = queue->sent > index;
+    if (node->limits.hold && (sent || waits(device, index)) &&
         !atomic_load_explicit(&node->draining, memory_order_relaxed))
         queue_hold_begin(mailbox, device);
     else
-        queue_store(mailbox, device, entry);
+        queue_store(mailbox, device, queue_at(queue, index));
 }
 
 static void note_ack_time(struct device *device, const struct entry *entry) {
