@@ -24,6 +24,17 @@ REGISTER, VERIFY, DISCOVER, DEVICES, PROFILE = 20, 21, 22, 23, 24
 OK, BAD_REQUEST, TOO_BIG, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, STALE, FULL = range(8)
 LIMITED, OVERLOADED, UNAVAILABLE, EXPIRED, CONFLICT, INTERNAL = range(8, 14)
 DELIVERED, READ, PLAYED = 2, 3, 4
+# What a field means that is missing at its frame's end.
+DEFAULTS = {
+    WELCOME: [1, 0, False, 0, 0, 65000, 256, 1048576, 64, 10000, 30000, 0, 0, 1, 0, "", b""],
+    REPLY: [0, 0, b""],
+    PING: [0],
+    PONG: [0],
+    NOTICE: [0, 0, "", ""],
+    MAIL: [0, bytes(16), 0, 0, 0, 0, 0, 0, b"", b"", 0, 0, 1],
+    STATUS: [0, 0, 0, 0, 0, 0, []],
+    EMPTY: [],
+}
 NAME = b"Noise_XX_25519_ChaChaPoly_SHA256"
 CERTIFICATE_DOMAIN = b"tern/1 node certificate\0"
 
@@ -131,10 +142,11 @@ class Device:
         self.next_send, self.send_low = 1, 1
         self.user = self.device = 0
         self.socket = self.welcome = self.cluster_key = None
+        self.welcome_new = False
 
     async def connect(self):
         self.socket = await websockets.connect(self.url, subprotocols=["tern.v1"], max_size=1 << 20,
-                                               ping_interval=None, compression=None)
+                                               ping_interval=None, compression=None, close_timeout=0.2)
         assert self.socket.subprotocol == "tern.v1"
         handshake = Handshake(self.secret)
         await self.socket.send(handshake.first())
@@ -145,10 +157,9 @@ class Device:
         await self.socket.send(message)
         self.refs, self.replies, self.frames = 0, {}, []
         self.mail, self.statuses, self.notices, self.empties = [], [], [], 0
+        self.welcome_new = False
         await self._until(lambda: self.welcome_new)
         return self.welcome
-
-    welcome_new = False
 
     async def send_frames(self, *frames):
         await self.socket.send(self.sending.encrypt(b"".join(msgpack.packb(f) for f in frames)))
@@ -162,12 +173,13 @@ class Device:
             self._take(frame)
 
     def _take(self, frame):
-        kind, ref, fields = frame[0], frame[1], frame[2:]
+        kind, ref, fields = frame[0], frame[1] if len(frame) > 1 else 0, frame[2:]
+        fields += DEFAULTS.get(kind, [])[len(fields):]
         if kind == WELCOME:
             self.welcome, self.welcome_new = fields, True
-            self.epoch, self.cursor = (fields[10], self.cursor if fields[11] == 0 else 0)
+            self.epoch, self.cursor = fields[11], self.cursor if fields[12] == 0 else 0
             self.user, self.device = fields[3], fields[4]
-            self.next_send = max(self.next_send, fields[12])
+            self.next_send = max(self.next_send, fields[13])
         elif kind == REPLY:
             self.replies[ref] = fields
         elif kind == MAIL:
@@ -196,7 +208,7 @@ class Device:
 
     async def answer(self, ref):
         await self._until(lambda: ref in self.replies)
-        code, retry_after_ms, body = (self.replies.pop(ref) + [0, b""])[:3]
+        code, retry_after_ms, body = self.replies.pop(ref)
         if code != OK:
             raise Refused(code, retry_after_ms, msgpack.unpackb(body) if body else None)
         return msgpack.unpackb(body) if body else None
@@ -213,8 +225,8 @@ class Device:
         return version, [device for device, _ in devices]
 
     async def find(self, phone):
-        people = (await self.request(DISCOVER, [phone]))[0]
-        return people[0][1] if people else None
+        body = await self.request(DISCOVER, [phone])
+        return body[0][0][1] if body and body[0] else None
 
     def message(self, to, version, devices, content, number=None, identity=None, own_version=1):
         """A send's fields."""

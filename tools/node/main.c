@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tern-node: reads the cluster file, opens the listening sockets, and hands over to the heart,
+ * which keeps a child alive that serves (serve.c). `tern-node import` loads accounts in bulk
+ * (import.c).
+ */
+#include "net/wire.h"
+#include "runtime/log.h"
+#include "tools/node/import.h"
+#include "tools/node/serve.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#define EXIT_USAGE 64 /* EX_USAGE of sysexits.h */
+
+static const char usage[] =
+    "Usage: tern-node --config FILE [--node NAME]     run a node\n"
+    "       tern-node --check-config FILE             say whether a cluster file is right\n"
+    "       tern-node --print-config --config FILE    print all values in force\n"
+    "       tern-node --help-config                   list the keys of a cluster file\n"
+    "       tern-node import FILE --config FILE       load accounts: JSON lines of phone, name,\n"
+    "                                                 device_public_key (64 hex digits)\n"
+    "       tern-node --version | --help\n"
+    "\n"
+    "A sample cluster file with explanations is tools/tern.conf.\n"
+    "Exit status: 0 after SIGTERM and an orderly end; 64 wrong usage; 69 the port is taken or the\n"
+    "data is in use; 78 a mistake in the configuration.\n";
+
+struct arguments {
+    const char *config, *node, *import;
+    bool check, print;
+};
+
+enum { OPTION_CHECK = 256, OPTION_PRINT, OPTION_HELP_CONFIG, OPTION_VERSION };
+
+static const struct option options[] = {
+    {"config", required_argument, NULL, 'c'},
+    {"node", required_argument, NULL, 'n'},
+    {"check-config", required_argument, NULL, OPTION_CHECK},
+    {"print-config", no_argument, NULL, OPTION_PRINT},
+    {"help-config", no_argument, NULL, OPTION_HELP_CONFIG},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+/* -1: go on; else the exit status. */
+static int option_take(int option, struct arguments *arguments) {
+    switch (option) {
+    case 'c':
+        arguments->config = optarg;
+        return -1;
+    case 'n':
+        arguments->node = optarg;
+        return -1;
+    case OPTION_CHECK:
+        arguments->config = optarg;
+        arguments->check = true;
+        return -1;
+    case OPTION_PRINT:
+        arguments->print = true;
+        return -1;
+    case OPTION_HELP_CONFIG:
+        config_print_reference();
+        return 0;
+    case OPTION_VERSION:
+        printf("tern-node 0.1, protocol tern.v%d\n", WIRE_VERSION);
+        return 0;
+    case 'h':
+        fputs(usage, stdout);
+        return 0;
+    default:
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+}
+
+static int arguments_read(int count, char **values, struct arguments *arguments) {
+    int option;
+    while ((option = getopt_long(count, values, "c:n:h", options, NULL)) != -1) {
+        int status = option_take(option, arguments);
+        if (status >= 0)
+            return status;
+    }
+    if (optind + 2 == count && strcmp(values[optind], "import") == 0) {
+        arguments->import = values[optind + 1];
+    } else if (optind != count) {
+        fprintf(stderr, "tern-node: what is \"%s\" meant to be?\n%s", values[optind], usage);
+        return EXIT_USAGE;
+    }
+    if (!arguments->config) {
+        fprintf(stderr, "tern-node: which cluster file? --config FILE\n%s", usage);
+        return EXIT_USAGE;
+    }
+    return -1;
+}
+
+static void log_level_apply(const char *name) {
+    static const char *const names[] = {[LOG_DEBUG] = "debug",
+                                        [LOG_INFO] = "info",
+                                        [LOG_WARNING] = "warning",
+                                        [LOG_ERROR] = "error"};
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(names[i], name) == 0)
+            log_level_set((enum log_level)i);
+}
+
+static int node_run(const struct config *config) {
+    struct heart_listener listeners[HEART_LISTENERS_MAX + 1] = {0};
+    unsigned count = 0, failed = 0;
+    for (; count < config->listen_count; count++)
+        listeners[count] = (struct heart_listener){config->listen[count], 4096, -1};
+    if (config->metrics_on)
+        listeners[count++] = (struct heart_listener){config->metrics, 64, -1};
+    if (count > HEART_LISTENERS_MAX) {
+        fprintf(stderr, "tern-node: at most %d addresses, metrics included\n", HEART_LISTENERS_MAX);
+        return HEART_EXIT_CONFIGURATION;
+    }
+    int error = heart_listen(listeners, count, &failed);
+    if (error) {
+        char address[80];
+        socket_address_format(&listeners[failed].address, address, sizeof(address));
+        fprintf(stderr, "tern-node: can't listen on %s: %s\n", address,
+                error == -EADDRINUSE ? "something else is listening there" : strerror(-error));
+        return error == -EADDRINUSE ? HEART_EXIT_UNAVAILABLE : HEART_EXIT_CONFIGURATION;
+    }
+    struct serve serve = {config, listeners, count};
+    struct heart_options heart = {
+        .listeners = listeners, .listener_count = count, .child = serve_run, .context = &serve};
+    return heart_run(&heart);
+}
+
+int main(int count, char **values) {
+    struct arguments arguments = {0};
+    static struct config config;
+    char error[CONFIG_PATH_MAX + 256];
+    int status = arguments_read(count, values, &arguments);
+    if (status >= 0)
+        return status;
+    if (sodium_init() < 0) {
+        fprintf(stderr, "tern-node: libsodium can't be started\n");
+        return HEART_EXIT_CONFIGURATION;
+    }
+    if (config_read(arguments.config, arguments.node, &config, error, sizeof(error))) {
+        fprintf(stderr, "%s\n", error);
+        return HEART_EXIT_CONFIGURATION;
+    }
+    log_level_apply(config.log_level);
+    if (arguments.check) {
+        printf("%s: it is right (node \"%s\")\n", arguments.config, config.name);
+        return 0;
+    }
+    if (arguments.print) {
+        config_print(&config);
+        return 0;
+    }
+    if (arguments.import)
+        return import_run(&config, arguments.import);
+    return node_run(&config);
+}
