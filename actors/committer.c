@@ -53,6 +53,7 @@ struct committer {
     bool deferred; /* requests were deferred */
     bool failed;   /* the disk's state is not known: answer nothing more */
     struct actor_timer timer;
+    uint64_t timer_ms; /* when it fires */
 };
 
 /* What goes to the pool and back. The items lie in the message's blob. While the job has not run,
@@ -120,8 +121,12 @@ static void group_run(struct message *message) {
 /* --- groups --- */
 
 static void wake_in(struct committer *committer, uint64_t delay_ms) {
-    if (!committer->timer.bits)
-        committer->timer = actor_timer_start(delay_ms, COMMITTER_TICK, 0);
+    uint64_t at_ms = actor_now_ms() + delay_ms;
+    if (committer->timer.bits && committer->timer_ms <= at_ms)
+        return;
+    actor_timer_cancel(&committer->timer);
+    committer->timer_ms = at_ms;
+    committer->timer = actor_timer_start(delay_ms, COMMITTER_TICK, 0);
 }
 
 static struct message *group_create(struct committer *committer) {

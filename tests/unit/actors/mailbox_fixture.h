@@ -407,6 +407,8 @@ static inline void phone_attach(struct phone *phone, uint64_t user, uint32_t dev
     const struct mailbox_attached *attached =
         phone_attach_as(phone, user, device, 0, 0, phone->heard ? phone->next_number : 1);
     assert_int_equal(attached->code, WIRE_CODE_OK);
+    if (attached->next_send > phone->next_number)
+        phone->next_number = attached->next_send;
 }
 
 static inline void phone_leave(struct phone *phone) {

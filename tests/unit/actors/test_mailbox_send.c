@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Numbers: the order in which a device's sends are taken, and what a retry is answered. */
+#include "tests/unit/actors/mailbox_fixture.h"
+
+#define ANN 100
+#define BOB 201
+
+static struct phone ann, bob;
+
+static int begin(void **state) {
+    hand_setup(state);
+    hand_account(ANN, 1);
+    hand_account(BOB, 1);
+    phone_attach(&ann, ANN, 1);
+    return 0;
+}
+
+static uint64_t missing_in(struct phone *phone, uint64_t ref) {
+    struct heard *heard = phone_answer_heard(phone, ref);
+    struct wire_conflict_body body;
+    assert_non_null(heard);
+    assert_int_equal(((struct connection_answer *)heard->payload)->code, WIRE_CODE_CONFLICT);
+    assert_int_equal(wire_read_conflict_body(heard->blob, heard->blob_bytes, &body),
+                     PARSE_COMPLETE);
+    return body.missing;
+}
+
+static struct wire_sent_body sent_in(struct phone *phone, uint64_t ref) {
+    struct heard *heard = phone_answer_heard(phone, ref);
+    struct wire_sent_body body;
+    assert_non_null(heard);
+    assert_int_equal(((struct connection_answer *)heard->payload)->code, WIRE_CODE_OK);
+    assert_int_equal(wire_read_sent_body(heard->blob, heard->blob_bytes, &body), PARSE_COMPLETE);
+    return body;
+}
+
+static void a_gap_is_named(void **state) {
+    assert_int_equal(missing_in(&ann, phone_send_number(&ann, 2, BOB, "too early")), 1);
+    assert_int_equal(phone_answer(&ann, phone_send_number(&ann, 1, BOB, "one")), WIRE_CODE_OK);
+    assert_int_equal(missing_in(&ann, phone_send_number(&ann, 3, BOB, "too early")), 2);
+    assert_int_equal(phone_answer(&ann, phone_send_number(&ann, 2, BOB, "two")), WIRE_CODE_OK);
+}
+
+static void a_retry_gets_the_same_answer_and_is_delivered_once(void **state) {
+    struct wire_sent_body first = sent_in(&ann, phone_send_number(&ann, 1, BOB, "one"));
+    hand_pass_ms(50);
+    struct wire_sent_body again = sent_in(&ann, phone_send_number(&ann, 1, BOB, "one"));
+    assert_int_equal(first.time_ms, again.time_ms);
+    assert_int_equal(first.sequence, again.sequence);
+    assert_int_equal(hand_stored(BOB, 1), 1);
+}
+
+static void another_message_under_a_used_number_is_refused(void **state) {
+    phone_send_number(&ann, 1, BOB, "one");
+    hand_run();
+    struct message *message = phone_compose(&ann, 1, BOB, "other");
+    message_as(message, struct mailbox_send)->id[0]++;
+    phone_give(&ann, message);
+    assert_int_equal(phone_answer(&ann, ann.next_ref), WIRE_CODE_BAD_REQUEST);
+    assert_int_equal(hand_stored(BOB, 1), 1);
+}
+
+static void a_retry_of_an_open_send_is_answered_in_its_place(void **state) {
+    phone_attach(&bob, BOB, 1);
+    uint64_t first = phone_send_number(&ann, 1, BOB, "one");
+    phone_expect(&bob, "one");
+    uint64_t second = phone_send_number(&ann, 1, BOB, "one");
+    assert_int_equal(phone_answer(&ann, second), -1);
+    phone_ack(&bob, 1);
+    assert_int_equal(phone_answer(&ann, first), -1);
+    assert_int_equal(phone_answer(&ann, second), WIRE_CODE_OK);
+    assert_null(phone_mail(&bob, NULL));
+}
+
+static void nothing_overtakes_what_was_refused_for_now(void **state) {
+    struct message *stale = phone_compose(&ann, 1, BOB, "one");
+    message_as(stale, struct mailbox_send)->version = 9;
+    phone_give(&ann, stale);
+    assert_int_equal(phone_answer(&ann, ann.next_ref), WIRE_CODE_STALE);
+    assert_int_equal(missing_in(&ann, phone_send_number(&ann, 2, BOB, "two")), 1);
+    assert_int_equal(phone_answer(&ann, phone_send_number(&ann, 1, BOB, "one")), WIRE_CODE_OK);
+    assert_int_equal(phone_answer(&ann, phone_send_number(&ann, 2, BOB, "two")), WIRE_CODE_OK);
+    phone_attach(&bob, BOB, 1);
+    phone_expect(&bob, "one");
+    phone_expect(&bob, "two");
+}
+
+/* Number 2 was on its way when 1 was refused: the recipient's mailbox refuses it too. */
+static void what_was_sent_behind_a_refusal_is_refused_with_it(void **state) {
+    phone_send_number(&ann, 1, BOB, "zero");
+    hand_run();
+    struct message *stale = phone_compose(&ann, 2, BOB, "one");
+    message_as(stale, struct mailbox_send)->version = 9;
+    uint64_t refused = ann.next_ref;
+    phone_give(&ann, stale);
+    uint64_t behind = phone_send_number(&ann, 3, BOB, "two");
+    hand_run();
+    assert_int_equal(phone_answer(&ann, refused), WIRE_CODE_STALE);
+    assert_int_equal(phone_answer(&ann, behind), WIRE_CODE_STALE);
+    assert_int_equal(missing_in(&ann, phone_send_number(&ann, 3, BOB, "two")), 2);
+    assert_int_equal(phone_answer(&ann, phone_send_number(&ann, 2, BOB, "one")), WIRE_CODE_OK);
+    assert_int_equal(phone_answer(&ann, phone_send_number(&ann, 3, BOB, "two")), WIRE_CODE_OK);
+    phone_attach(&bob, BOB, 1);
+    phone_expect(&bob, "zero");
+    phone_expect(&bob, "one");
+    phone_expect(&bob, "two");
+}
+
+static void a_final_refusal_is_no_obstacle(void **state) {
+    assert_int_equal(phone_answer(&ann, phone_send_number(&ann, 1, 999, "one")),
+                     WIRE_CODE_NOT_FOUND);
+    assert_int_equal(phone_answer(&ann, phone_send_number(&ann, 1, 999, "one")),
+                     WIRE_CODE_NOT_FOUND);
+    assert_int_equal(phone_answer(&ann, phone_send_number(&ann, 2, BOB, "two")), WIRE_CODE_OK);
+}
+
+static void strangers_among_the_recipients_are_refused(void **state) {
+    struct message *message = phone_compose(&ann, 1, BOB, "one");
+    message_as(message, struct mailbox_send)->chat = BOB + 1;
+    phone_give(&ann, message);
+    assert_int_equal(phone_answer(&ann, ann.next_ref), WIRE_CODE_BAD_REQUEST);
+}
+
+static void sends_in_flight_are_bounded(void **state) {
+    hand.node.limits.sends_in_flight_max = 3;
+    phone_attach(&bob, BOB, 1);
+    uint64_t refs[5];
+    for (unsigned i = 0; i < 5; i++) {
+        refs[i] = phone_send_number(&ann, i + 1, BOB, "x");
+        hand_run();
+    }
+    assert_int_equal(phone_answer(&ann, refs[2]), -1);
+    assert_int_equal(phone_answer(&ann, refs[3]), WIRE_CODE_LIMITED);
+    assert_int_equal(missing_in(&ann, refs[4]), 4);
+    phone_ack(&bob, 3);
+    assert_int_equal(phone_answer(&ann, refs[2]), WIRE_CODE_OK);
+    uint64_t ref = phone_send_number(&ann, 4, BOB, "x");
+    hand_run();
+    phone_ack(&bob, 4);
+    assert_int_equal(phone_answer(&ann, ref), WIRE_CODE_OK);
+}
+
+static void old_numbers_are_still_answered(void **state) {
+    phone_attach(&bob, BOB, 1);
+    for (uint64_t number = 1; number <= 3000; number++) {
+        uint64_t ref = phone_send_number(&ann, number, BOB, "x");
+        hand_run();
+        phone_ack(&bob, number);
+        assert_int_equal(phone_answer(&ann, ref), WIRE_CODE_OK);
+        phone_forget(&bob);
+        phone_forget(&ann);
+        if (number % 50 == 0)
+            phone_ack(&ann, UINT64_MAX), phone_ack(&ann, 0);
+    }
+    static const uint64_t old[] = {3000, 2999, 2500, 1, 1500};
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(phone_answer(&ann, phone_send_number(&ann, old[i], BOB, "x")),
+                         WIRE_CODE_OK);
+    assert_null(phone_mail(&bob, NULL));
+}
+
+static void a_note_to_oneself_with_one_device_is_sent_at_once(void **state) {
+    assert_int_equal(phone_answer(&ann, phone_send_number(&ann, 1, ANN, "note")), WIRE_CODE_OK);
+    assert_int_equal(hand_stored(ANN, 1), 0);
+}
+
+static void an_outdated_list_of_ones_own_devices_is_stale(void **state) {
+    static struct phone two;
+    hand_account(BOB + 1, 2);
+    phone_attach(&two, BOB + 1, 1);
+    struct message *message = phone_compose(&two, 1, BOB, "one");
+    message_as(message, struct mailbox_send)->own_version = 1;
+    phone_give(&two, message);
+    struct heard *heard = phone_answer_heard(&two, two.next_ref);
+    struct wire_stale_body body;
+    assert_int_equal(wire_read_stale_body(heard->blob, heard->blob_bytes, &body), PARSE_COMPLETE);
+    assert_int_equal(body.user, BOB + 1);
+    assert_int_equal(hand_stored(BOB, 1), 0);
+    assert_int_equal(phone_answer(&two, phone_send_number(&two, 1, BOB, "one")), WIRE_CODE_OK);
+    assert_int_equal(hand_stored(BOB, 1), 1);
+    assert_int_equal(hand_stored(BOB + 1, 2), 1);
+}
+
+static void the_device_is_the_authority_of_its_numbers(void **state) {
+    static struct phone again;
+    phone_leave(&ann);
+    const struct mailbox_attached *attached = phone_attach_as(&again, ANN, 1, 0, 0, 500);
+    assert_int_equal(attached->next_send, 500);
+    assert_int_equal(phone_answer(&again, phone_send_number(&again, 500, BOB, "x")), WIRE_CODE_OK);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, hand_teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_gap_is_named),
+        TEST(a_retry_gets_the_same_answer_and_is_delivered_once),
+        TEST(another_message_under_a_used_number_is_refused),
+        TEST(a_retry_of_an_open_send_is_answered_in_its_place),
+        TEST(nothing_overtakes_what_was_refused_for_now),
+        TEST(what_was_sent_behind_a_refusal_is_refused_with_it),
+        TEST(a_final_refusal_is_no_obstacle),
+        TEST(strangers_among_the_recipients_are_refused),
+        TEST(sends_in_flight_are_bounded),
+        TEST(old_numbers_are_still_answered),
+        TEST(a_note_to_oneself_with_one_device_is_sent_at_once),
+        TEST(an_outdated_list_of_ones_own_devices_is_stale),
+        TEST(the_device_is_the_authority_of_its_numbers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
