@@ -88,23 +88,24 @@ static struct message *make_send(const struct connection *connection,
                   .external_bytes = send->external.length},
     };
     memcpy(to->id, send->id.bytes, sizeof(to->id));
-    message->blob = blob_create((size_t)send->recipients.length + send->external.length);
-    uint8_t *content = blob_bytes(message->blob);
+    return message;
+}
+
+static struct blob *copy_content(const struct wire_send *send) {
+    struct blob *blob = blob_create((size_t)send->recipients.length + send->external.length);
+    uint8_t *content = blob_bytes(blob);
     if (send->recipients.length)
         memcpy(content, send->recipients.bytes, send->recipients.length);
     if (send->external.length)
         memcpy(content + send->recipients.length, send->external.bytes, send->external.length);
-    return message;
+    return blob;
 }
 
-static void take_send(struct connection *connection, const struct wire_frame *frame) {
+/* Opens it and gives it to the mailbox; with a refusal, without its content. */
+static void give_send(struct connection *connection, const struct wire_frame *frame, int refusal) {
     const struct wire_send *send = &frame->send;
-    if (!frame->ref || !send->number || !send->chat) {
-        refuse(connection, frame, WIRE_CODE_BAD_REQUEST, "send_without_number");
-        return;
-    }
-    if (wire_content_bytes(send) > WIRE_CONTENT_BYTES_MAX) {
-        refuse(connection, frame, WIRE_CODE_TOO_BIG, "send_too_big");
+    if (!frame->ref || !send->number) {
+        refuse(connection, frame, refusal ? refusal : WIRE_CODE_BAD_REQUEST, "send_without_number");
         return;
     }
     if (!takes_work(connection)) {
@@ -114,7 +115,20 @@ static void take_send(struct connection *connection, const struct wire_frame *fr
     if (!connection_open_add(connection, OPEN_SEND, frame->ref, send->number))
         return;
     struct message *message = make_send(connection, frame);
+    if (refusal) {
+        struct mailbox_send *to = message_as(message, struct mailbox_send);
+        to->refusal = (uint8_t)refusal;
+        to->spans = (struct content_spans){0};
+        actor_count("send_too_big", 1);
+    } else {
+        message->blob = copy_content(send);
+    }
     connection_to_mailbox(connection, &message);
+}
+
+static void take_send(struct connection *connection, const struct wire_frame *frame) {
+    bool fits = wire_content_bytes(&frame->send) <= WIRE_CONTENT_BYTES_MAX;
+    give_send(connection, frame, fits ? 0 : WIRE_CODE_TOO_BIG);
 }
 
 /* --- ack, receipt ------------------------------------------------------------------------------
@@ -436,6 +450,15 @@ static void take_frame(struct connection *connection, const struct wire_frame *f
         row->take(connection, frame);
 }
 
+/* A send's number comes first, so it is known; the mailbox takes it, lest later ones wait for it.
+ */
+static void take_too_big(struct connection *connection, const struct wire_frame *frame) {
+    if (frame->kind == WIRE_SEND && connection->state != CONNECTION_UNREGISTERED)
+        give_send(connection, frame, WIRE_CODE_TOO_BIG);
+    else
+        refuse(connection, frame, WIRE_CODE_TOO_BIG, "frame_too_big");
+}
+
 void connection_take_session(struct connection *connection, uint8_t *bytes, size_t length) {
     size_t plain_bytes;
     if (noise_decrypt(&connection->transport.receive, bytes, length, &plain_bytes) != 0) {
@@ -450,13 +473,15 @@ void connection_take_session(struct connection *connection, uint8_t *bytes, size
     struct wire_frame frame;
     wire_reader_init(&reader, bytes, plain_bytes);
     while (connection_is_in_session(connection)) {
+        /* What a frame that is too big has not set. */
+        frame.send = (struct wire_send){0};
         enum parse_result result = wire_read_frame(&reader, &frame);
         if (result == PARSE_MORE)
             return;
         if (result == PARSE_COMPLETE)
             take_frame(connection, &frame);
         else if (result == PARSE_TOO_BIG)
-            refuse(connection, &frame, WIRE_CODE_TOO_BIG, "frame_too_big");
+            take_too_big(connection, &frame);
         else
             connection_close(connection, WIRE_CLOSE_BAD_FRAME, "frame_junk");
     }

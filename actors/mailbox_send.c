@@ -268,9 +268,10 @@ static bool recipients_are_right(const struct mailbox *mailbox, const struct mes
 
 static void start(struct mailbox *mailbox, struct device *device, struct sent *sent) {
     const struct mailbox_send *send = message_as(sent->send, struct mailbox_send);
-    if (!recipients_are_right(mailbox, sent->send)) {
+    if (send->refusal || !recipients_are_right(mailbox, sent->send)) {
+        int code = send->refusal ? send->refusal : WIRE_CODE_BAD_REQUEST;
         sent->phase = SENT_TO_OWN;
-        mailbox_send_refuse(mailbox, device, sent, WIRE_CODE_BAD_REQUEST, 0, NULL);
+        mailbox_send_refuse(mailbox, device, sent, code, 0, NULL);
         return;
     }
     if (mailbox_devices_present(mailbox) > 1 &&

@@ -146,6 +146,9 @@ struct mailbox_send {
     uint32_t own_version; /* of its own */
     uint64_t lamport, chat_n;
     struct content_spans spans;
+    /* An enum wire_code, not ok: the content is not there, because the connection had to refuse it;
+     * the number is taken and answered so, or the device's next ones would wait for it. */
+    uint8_t refusal;
 };
 /* To the recipient's mailbox. Answered by exactly one MAILBOX_SETTLED with the same `open`, unless
  * one of the two goes down.

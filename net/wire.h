@@ -127,8 +127,9 @@ void wire_reader_init(struct wire_reader *reader, const uint8_t *bytes, size_t l
 
 /* The next frame.
  * COMPLETE: here it is. MORE: there is none left; all was read to the last byte.
- * TOO_BIG:  a field is beyond its bound; frame->kind and frame->ref are set, nothing else, and the
- *           reader stands behind the frame: refuse it by name and go on.
+ * TOO_BIG:  a field is beyond its bound; frame->kind and frame->ref are set, and the fields before
+ *           that one; those from it on are as they were or torn. The reader stands behind the
+ *           frame: refuse it by name and go on.
  * JUNK:     no frames; the connection cannot go on (WIRE_CLOSE_BAD_FRAME). */
 enum parse_result wire_read_frame(struct wire_reader *reader, struct wire_frame *frame);
 

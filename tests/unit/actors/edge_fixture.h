@@ -145,7 +145,9 @@ static inline void fake_mailbox_on_send(void *state, struct message **message) {
     pthread_mutex_lock(&edge.lock);
     bool silent = edge.silent;
     pthread_mutex_unlock(&edge.lock);
-    if (silent)
+    if (send->refusal)
+        answer_code((struct answer_to){send->connection, send->ref}, send->refusal, 0);
+    if (silent || send->refusal)
         return;
     CHECK(wire_write_sent_body(&writer, &sent) == 0);
     answer_body((struct answer_to){send->connection, send->ref}, body, writer.length);

@@ -76,8 +76,32 @@ static void send_one_byte_too_long_is_too_big(void **state) {
     edge_start();
     struct peer *peer = edge_login();
     ask(peer, &frame, WIRE_CODE_TOO_BIG);
+    struct edge_seen seen = edge_await(MAILBOX_SEND, 0); /* which takes its number */
+    assert_int_equal(((const struct mailbox_send *)(const void *)seen.payload)->number, 1);
+    assert_int_equal(seen.content_bytes, 0);
     frame.send.external.length--;
     ask(peer, &frame, WIRE_CODE_OK);
+    peer_destroy(peer);
+}
+
+/* A device that follows the protocol cannot even write it. */
+static void send_with_a_field_too_long_is_too_big(void **state) {
+    static uint8_t bytes[61600] = {0x98, 10, 77, 5, 0xc4, 16, [22] = 5, 0, 0, 0x91, 0x93, 5, 1};
+    struct wire_writer writer = {.bytes = bytes};
+    struct wire_frame frame;
+    uint8_t *at = bytes + 29;
+    *at++ = 0xc5; /* bin 16, 61,441 bytes */
+    *at++ = 61441 >> 8;
+    *at++ = 61441 & 0xff;
+    writer.length = (size_t)(at - bytes) + 61441;
+    edge_start();
+    struct peer *peer = edge_login();
+    peer_send(peer, &writer);
+    assert_int_equal(peer_expect_reply(peer, 77, &frame), WIRE_CODE_TOO_BIG);
+    struct edge_seen seen = edge_await(MAILBOX_SEND, 0);
+    const struct mailbox_send *send = (const void *)seen.payload;
+    assert_int_equal(send->number, 5);
+    assert_int_equal(send->refusal, WIRE_CODE_TOO_BIG);
     peer_destroy(peer);
 }
 
@@ -540,6 +564,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         EDGE_TEST(send_goes_to_the_mailbox_and_its_answer_back),
         EDGE_TEST(send_one_byte_too_long_is_too_big),
+        EDGE_TEST(send_with_a_field_too_long_is_too_big),
         EDGE_TEST(sends_beyond_the_window_are_limited),
         EDGE_TEST(refused_frames_are_named_and_the_connection_goes_on),
         EDGE_TEST(junk_inside_the_session_ends_it),
