@@ -250,8 +250,7 @@ static void committer_on_tick(void *state, struct message **message) {
         group_start(committer);
 }
 
-static void committer_after_turn(void *state) {
-    struct committer *committer = state;
+static void next_group(struct committer *committer) {
     bool full = atomic_load_explicit(&node_current()->store_full, memory_order_relaxed);
     if (committer->writing || committer->failed)
         return;
@@ -261,6 +260,15 @@ static void committer_after_turn(void *state) {
         wake_in(committer, RIDE_MS);
     else if (full)
         wake_in(committer, LOOK_MS);
+}
+
+/* The drainer waits for what is open. */
+static void committer_after_turn(void *state) {
+    struct committer *committer = state;
+    next_group(committer);
+    atomic_store_explicit(&node_current()->commits_open,
+                          committer->count + committer->writing + committer->deferred,
+                          memory_order_release);
 }
 
 /* --- life --- */

@@ -79,7 +79,7 @@ struct node {
     _Atomic uint64_t user_next, users_reserved, users_reserving;
     _Atomic uint32_t connections;
     _Atomic uint32_t handshakes_now;
-    _Atomic uint32_t commits_open; /* the committer's: taken and not answered yet */
+    _Atomic uint32_t commits_open; /* the committer's: 0 when all it was given is written */
     _Atomic bool draining;
     _Atomic bool store_full; /* the committer saw -ENOSPC; cleared by the next success */
 };
