@@ -124,8 +124,8 @@ def test_unknown_recipients_and_oversize_are_refused_by_name(node):
         with pytest.raises(Refused) as refused:
             await ada.request(foreign.SEND, *ada.message(ben.user, version, devices, bytes(61441)))
         assert refused.value.args[0] == foreign.TOO_BIG
-        # What was never taken has not used up its number.
-        await asyncio.gather(ada.send(ben.user, bytes(61440), number=2), acknowledge_one(ben))
+        # A refusal is an answer, too: it has used up its number.
+        await asyncio.gather(ada.send(ben.user, bytes(61440), number=3), acknowledge_one(ben))
         assert ben.mail[0][8] == bytes(61440)
     run(scenario())
 
