@@ -101,8 +101,13 @@ int device_inbox_status(struct device *device, const struct wire_status *status,
     return take(device, status->cursor, verdict);
 }
 
+/* The next hello acknowledges up to the saved cursor, without any error: a refusal that has not
+ * been written yet keeps it below. */
 static void save_cursor(struct device *device) {
     uint64_t stored = up_to(device);
+    for (unsigned i = 0; i < device->pending_count; i++)
+        if (device->pending[i].refusal != 0 && device->pending[i].cursor <= stored)
+            stored = device->pending[i].cursor - 1;
     if (stored <= device->cursor)
         return;
     if (device->config->storage->cursor_save != NULL)

@@ -248,6 +248,20 @@ static void cursor_stays_below_mail_that_waits(void **state) {
     assert_int_equal(owner->node.hello.cursor, 0);
 }
 
+static void cursor_stays_below_a_refusal_that_was_not_told(void **state) {
+    struct owner *owner = *state;
+    struct wire_frame mail = owner_mail(1, "a");
+    uint8_t bytes[256];
+    owner->verdict = WIRE_REFUSAL_UNDECRYPTABLE;
+    fake_node_say(&owner->node, &mail);
+    size_t length = owner->node.out_length;
+    memcpy(bytes, owner->node.out, length);
+    assert_int_equal(device_receive(owner->device, bytes, length, owner->now_ms), 0);
+    owner_cut(owner);
+    owner_connect(owner);
+    assert_int_equal(owner->node.hello.cursor, 0);
+}
+
 static void new_epoch_on_a_living_connection_begins_anew(void **state) {
     struct owner *owner = *state;
     struct wire_frame mail = owner_mail(9, "a"), waiting = owner_mail(10, "b");
@@ -293,6 +307,7 @@ int main(void) {
         TEST(next_hello_names_epoch_and_cursor),
         TEST(restarted_program_resumes_from_what_it_saved),
         TEST(cursor_stays_below_mail_that_waits),
+        TEST(cursor_stays_below_a_refusal_that_was_not_told),
         TEST(new_epoch_on_a_living_connection_begins_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
