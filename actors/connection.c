@@ -28,6 +28,9 @@
 
 #define UNREGISTERED_MS_MAX (15u * 60 * 1000)
 #define MAILBOX_MESSAGES_MAX 2048
+/* Mail from storage shares one blob, a page, which each message of it counts in full: the window is
+ * what bounds it, in messages and in its own bytes. */
+#define MAILBOX_BYTES_MAX (2048u << 20)
 
 _Static_assert(sizeof(struct connection) <= 320, "a million idle connections rest on it");
 
@@ -481,4 +484,5 @@ const struct actor_class connection_class = {
     .refused = connection_on_refused,
     .after_turn = connection_after_turn,
     .mailbox_messages_max = MAILBOX_MESSAGES_MAX,
+    .mailbox_bytes_max = MAILBOX_BYTES_MAX,
 };
