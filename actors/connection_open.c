@@ -116,15 +116,36 @@ static void settle(struct connection *connection, unsigned at, int code) {
         take_off(connection->work, at);
 }
 
+/* A device that asked again for a send before it was answered has several refs for it; the mailbox
+ * answers the last. Its end is theirs too: an entry that stayed would hold `send_low` down for
+ * good. */
+static void end_repeated(struct connection *connection, uint64_t number,
+                         const struct wire_reply *reply) {
+    struct connection_work *work = connection->work;
+    for (unsigned i = work->open_count; i-- > 0;) {
+        struct open_request request = work->open[i];
+        if (request.kind != OPEN_SEND || request.number != number)
+            continue;
+        take_off(work, i);
+        if (!request.failed)
+            connection_reply(connection, request.ref, reply->code, 0, reply->body.bytes,
+                             reply->body.length);
+    }
+}
+
 void connection_open_answer(struct connection *connection, uint64_t ref, int code,
                             uint32_t retry_after_ms, const uint8_t *body, size_t body_bytes) {
     struct connection_work *work = connection->work;
     for (unsigned i = 0; work && i < work->open_count; i++) {
         if (work->open[i].failed || work->open[i].ref != ref)
             continue;
-        bool verified = work->open[i].kind == OPEN_VERIFY && code == WIRE_CODE_OK;
+        struct open_request request = work->open[i];
+        bool verified = request.kind == OPEN_VERIFY && code == WIRE_CODE_OK;
         settle(connection, i, code);
         connection_reply(connection, (uint32_t)ref, code, retry_after_ms, body, body_bytes);
+        if (request.kind == OPEN_SEND && is_final(code))
+            end_repeated(connection, request.number,
+                         &(struct wire_reply){(uint16_t)code, 0, {body, (uint32_t)body_bytes}});
         if (verified && connection->state == CONNECTION_UNREGISTERED)
             connection_look_up(connection);
         connection_drain_on(connection);
