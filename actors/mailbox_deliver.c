@@ -71,7 +71,8 @@ static void remember_refusal(struct mailbox *mailbox, const struct mailbox_deliv
             place = &mailbox->refused[i];
     if (!place && mailbox->refused_count < MAILBOX_REFUSED_MAX)
         place = &mailbox->refused[mailbox->refused_count++];
-    if (!place) {
+    if (!place) { /* the oldest gives way */
+        CHECK(mailbox->refused);
         memmove(mailbox->refused, mailbox->refused + 1,
                 (MAILBOX_REFUSED_MAX - 1) * sizeof(*mailbox->refused));
         place = &mailbox->refused[MAILBOX_REFUSED_MAX - 1];

@@ -41,9 +41,9 @@ struct class_entry *classes_enter(struct classes *classes, const struct actor_cl
 
 void classes_count_event(struct classes *classes, const char *name, uint64_t n) {
     struct event_entry *event = map_get(&classes->by_event, (uintptr_t)name);
-    if (!event && classes->event_count == EVENTS_MAX)
+    if (!event && classes->event_count == EVENTS_MAX) {
         event = &classes->events[EVENTS_MAX - 1];
-    if (!event) {
+    } else if (!event) {
         event = &classes->events[classes->event_count];
         event->name = name;
         map_put(&classes->by_event, (uintptr_t)name, event);

@@ -30,7 +30,7 @@ int actor_register(const char *name) {
         error = -ENOSPC;
     } else if (!taken) {
         struct name_entry *entry = &runtime->names[runtime->name_count++];
-        strcpy(entry->name, name);
+        memcpy(entry->name, name, strlen(name) + 1);
         entry->actor = actor_id_of(self);
         self->flags |= ACTOR_IS_PUBLISHED;
     }

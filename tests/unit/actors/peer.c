@@ -96,9 +96,9 @@ unsigned peer_read_status(struct peer *peer, char *text, size_t capacity) {
         if (!fill(peer))
             return 0;
     size_t head = (size_t)(end - peer->bytes) + 4;
-    unsigned status = 0;
     peer->bytes[head - 1] = 0;
-    assert_int_equal(sscanf((char *)peer->bytes, "HTTP/1.1 %u", &status), 1);
+    assert_memory_equal(peer->bytes, "HTTP/1.1 ", 9);
+    unsigned status = (unsigned)strtoul((char *)peer->bytes + 9, NULL, 10);
     if (text)
         snprintf(text, capacity, "%s", (char *)peer->bytes);
     drop(peer, head);
