@@ -51,7 +51,7 @@ int engine_compare(struct engine_bytes a, struct engine_bytes b);
  */
 enum write_urgency {
     WRITE_GROWS,     /* new mail, new accounts: refused when free space is below the reserve */
-    WRITE_ESSENTIAL, /* receipts, states: refused below a quarter of the reserve */
+    WRITE_ESSENTIAL, /* receipts, states: refused below a quarter of the reserve; try again */
 };
 
 /* Public so that a message may embed it; its fields are the module's, but for `result`. */

@@ -131,20 +131,18 @@ static void count_write(struct engine *engine, const struct admission *admission
     pthread_mutex_unlock(&engine->state_lock);
 }
 
-/* Let the engine make space when something was refused, once per crop of deletes: a refusal that no
- * delete preceded would find nothing new to give back. */
+/* Let the engine make space as long as it refuses for want of it. */
 static void follow_space(struct engine *engine, const struct admission *admission) {
     engine->deletes_unclaimed += admission->operations - admission->puts;
     if (!engine->ops->reclaim)
         return;
     if (admission->refused) {
         engine->low = true;
-        if (engine->deletes_unclaimed)
-            engine->ops->reclaim(engine, true);
+        engine->ops->reclaim(engine, true, engine->deletes_unclaimed);
         engine->deletes_unclaimed = 0;
     } else if (engine->low && admission->growing) {
         engine->low = false;
-        engine->ops->reclaim(engine, false);
+        engine->ops->reclaim(engine, false, 0);
     }
 }
 

@@ -45,10 +45,10 @@ struct engine_ops {
                          struct engine_bytes to, struct engine_source *source);
     /* Free space of the disk in bytes; UINT64_MAX when unbounded or unknown. */
     uint64_t (*space_free)(struct engine *engine);
-    /* Space ran low (and something was deleted since the last such call): give back, in the
-     * background, what deleted keys still take. Or it is no longer low: as usual again. Under the
-     * write lock. May be NULL. */
-    void (*reclaim)(struct engine *engine, bool low);
+    /* Something was refused for want of space: give back, in the background, what deleted keys
+     * still take; `deletes` were written since the last such call. Or (not `low`) space is there
+     * again: as usual. Under the write lock. May be NULL. */
+    void (*reclaim)(struct engine *engine, bool low, uint64_t deletes);
     /* Fill the levels; the counters are already there. */
     void (*gauges)(struct engine *engine, struct engine_gauges *gauges);
 };

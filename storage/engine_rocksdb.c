@@ -213,20 +213,51 @@ static int rocksdb_engine_scan(struct engine *engine, enum engine_family family,
 #define LEVEL0_TRIGGER_USUAL "4"
 #define LEVEL0_TRIGGER_LOW "1"
 
-static void rocksdb_engine_reclaim(struct engine *engine, bool low) {
-    struct engine_rocksdb *rocksdb = rocksdb_from_head(engine);
+static uint64_t property_sum(struct engine_rocksdb *rocksdb, const char *name) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < ENGINE_FAMILIES; i++) {
+        uint64_t value = 0;
+        if (rocksdb_property_int_cf(rocksdb->db, rocksdb->families[i], name, &value) == 0)
+            sum += value;
+    }
+    return sum;
+}
+
+/* Whether background work is under way that may give space back by itself. */
+static bool is_making_space(struct engine_rocksdb *rocksdb) {
+    return property_sum(rocksdb, "rocksdb.num-running-compactions") > 0 ||
+           property_sum(rocksdb, "rocksdb.num-running-flushes") > 0 ||
+           property_sum(rocksdb, "rocksdb.compaction-pending") > 0 ||
+           property_sum(rocksdb, "rocksdb.mem-table-flush-pending") > 0;
+}
+
+static void set_level0_trigger(struct engine_rocksdb *rocksdb, const char *trigger) {
     static const char *const name[] = {"level0_file_num_compaction_trigger"};
-    const char *const value[] = {low ? LEVEL0_TRIGGER_LOW : LEVEL0_TRIGGER_USUAL};
+    const char *const value[] = {trigger};
+    for (size_t i = 0; i < ENGINE_FAMILIES; i++) {
+        char *text = NULL;
+        rocksdb_set_options_cf(rocksdb->db, rocksdb->families[i], 1, name, value, &text);
+        rocksdb_take_error(rocksdb, text); /* kept to be read; the writes tell what matters */
+    }
+}
+
+/* Begin to move deletes to where what they delete lies: out of memory, then a level at each call,
+ * until all is in the last one. Everything happens on RocksDB's threads. */
+static void rocksdb_engine_reclaim(struct engine *engine, bool low, uint64_t deletes) {
+    struct engine_rocksdb *rocksdb = rocksdb_from_head(engine);
+    if (!low || deletes)
+        set_level0_trigger(rocksdb, low ? LEVEL0_TRIGGER_LOW : LEVEL0_TRIGGER_USUAL);
+    if (!low || (!deletes && is_making_space(rocksdb)))
+        return;
     rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
     rocksdb_flushoptions_set_wait(flush, 0);
     for (size_t i = 0; i < ENGINE_FAMILIES; i++) {
         char *text = NULL;
-        rocksdb_set_options_cf(rocksdb->db, rocksdb->families[i], 1, name, value, &text);
-        rocksdb_take_error(rocksdb,
-                           text); /* its text is kept; the writes themselves tell what matters */
-        text = NULL;
-        if (low)
+        if (deletes)
             rocksdb_flush_cf(rocksdb->db, flush, rocksdb->families[i], &text);
+        else
+            rocksdb_suggest_compact_range_cf(rocksdb->db, rocksdb->families[i], NULL, 0, NULL, 0,
+                                             &text);
         rocksdb_take_error(rocksdb, text);
     }
     rocksdb_flushoptions_destroy(flush);
@@ -239,16 +270,6 @@ static uint64_t rocksdb_engine_space_free(struct engine *engine) {
     if (statvfs(rocksdb_from_head(engine)->path, &space) != 0)
         return UINT64_MAX; /* then the write itself will tell */
     return (uint64_t)space.f_bavail * space.f_frsize;
-}
-
-static uint64_t property_sum(struct engine_rocksdb *rocksdb, const char *name) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < ENGINE_FAMILIES; i++) {
-        uint64_t value = 0;
-        if (rocksdb_property_int_cf(rocksdb->db, rocksdb->families[i], name, &value) == 0)
-            sum += value;
-    }
-    return sum;
 }
 
 static void rocksdb_engine_gauges(struct engine *engine, struct engine_gauges *gauges) {
@@ -332,7 +353,10 @@ static rocksdb_options_t *family_options(enum engine_family family, uint64_t mem
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
     rocksdb_options_set_target_file_size_base(options, memtable_bytes);
     rocksdb_options_set_max_bytes_for_level_base(options, 4 * memtable_bytes);
-    rocksdb_options_set_max_compaction_bytes(options, 8 * memtable_bytes);
+    /* What one compaction takes on top of what is there comes out of the disk's reserve. */
+    rocksdb_options_set_max_compaction_bytes(options, 4 * memtable_bytes);
+    rocksdb_options_set_level0_slowdown_writes_trigger(options, 12);
+    rocksdb_options_set_level0_stop_writes_trigger(options, 20);
     set_table(options, family, cache);
     if (family == ENGINE_MAIL) {
         rocksdb_options_set_prefix_extractor(
