@@ -147,7 +147,8 @@ int actor_spawn_fixed(struct shard *shard, const struct actor_class *class, cons
                       struct actor_id supervisor, struct actor_id *id);
 /* Ends it now: it may not be on the stack. */
 void actor_end(struct shard *shard, struct actor *actor, int reason);
-/* Ends it now, or when what it runs returns. */
+/* Ends it now; or, when it or another is running, in its next turn, before its mailbox: ends that
+ * cause ends don't nest. */
 void actor_end_soon(struct shard *shard, struct actor *actor, int reason);
 
 /* --- mailbox.c

@@ -12,12 +12,10 @@ void runtime_counters_read(struct runtime *runtime, struct runtime_counters *cou
         sum.turns += counter_read(own->turns);
         sum.messages += counter_read(own->messages);
         sum.messages_cross_shard += counter_read(own->messages_cross_shard);
-        sum.wakes += counter_read(own->wakes);
         sum.timers_pending += counter_read(shard->wheel.pending);
         sum.actors += counter_read(own->actors);
         sum.supervisors_restarts += counter_read(own->restarts);
         sum.dead_letters += counter_read(own->dead_letters);
-        sum.handler_overruns += counter_read(own->overruns);
         sum.memory_message_bytes += counter_read(shard->messages.bytes);
         sum.memory_actor_bytes +=
             counter_read(shard->memory.bytes) +
@@ -31,6 +29,8 @@ void runtime_counters_read(struct runtime *runtime, struct runtime_counters *cou
         sum.memory_socket_bytes += io.memory_bytes;
     }
     sum.memory_blob_bytes += counter_read(runtime->blob_bytes);
+    sum.wakes = counter_read(runtime->wakes);
+    sum.handler_overruns = counter_read(runtime->overruns);
     sum.pool_jobs = counter_read(runtime->pool_jobs);
     sum.pool_queue = counter_read(runtime->pool_queue);
     *counters = sum;

@@ -64,6 +64,8 @@ int actor_be_born(struct shard *shard, struct actor *actor, const void *argument
     struct birth birth = {.argument = argument};
     if (shard_guard(shard, actor, run_init, &birth)) {
         counter_add(actor->class->failed, 1);
+        log_warning("%s failed in its init: %s (reason %d)", actor->class->class->name,
+                    shard->fail_why, shard->fail_reason);
         return -ECANCELED;
     }
     return birth.error;
@@ -197,12 +199,16 @@ void actor_end(struct shard *shard, struct actor *actor, int reason) {
 void actor_end_soon(struct shard *shard, struct actor *actor, int reason) {
     if (actor->flags & ACTOR_IS_ENDING)
         return;
-    if (!(actor->flags & ACTOR_IS_ON_STACK)) {
+    if (!(actor->flags & ACTOR_IS_ON_STACK) && !shard->running.actor) {
         actor_end(shard, actor, reason);
-    } else if (!(actor->flags & ACTOR_IS_STOPPING) || reason == ACTOR_KILLED) {
+        return;
+    }
+    if (!(actor->flags & ACTOR_IS_STOPPING) || reason == ACTOR_KILLED) {
         actor->flags |= ACTOR_IS_STOPPING;
         actor->stop_reason = reason;
     }
+    if (!(actor->flags & (ACTOR_IS_ON_STACK | ACTOR_IS_QUEUED)))
+        shard_enqueue(shard, actor);
 }
 
 void actor_stop(int reason) {

@@ -336,6 +336,8 @@ unsigned mailbox_run(struct shard *shard, struct actor *actor, unsigned max) {
         actor->mailbox_bytes -= message->allocated_bytes;
         shard->running.handling = message;
         shard->actor_messages++;
+        __atomic_store_n(&shard->watch_beat, ((shard->watch_beat | 0xffff) + 1) | message->kind,
+                         __ATOMIC_RELAXED);
         handle(shard, actor, message);
         if (shard->running.handling) {
             message_destroy(shard->running.handling);

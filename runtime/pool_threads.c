@@ -10,7 +10,6 @@
 #include "runtime/scheduler_internal.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #define JOBS_FIRST 256u
@@ -103,18 +102,13 @@ static void destroy(struct pool *pool) {
     free(pool);
 }
 
-/* Signals are for whoever asked for them, never for a thread that blocks in a job. */
 static int start_threads(struct pool *pool, unsigned threads) {
-    sigset_t all, before;
     int error = 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (!error && pool->thread_count < threads) {
-        error = -pthread_create(&pool->threads[pool->thread_count], NULL, work, pool);
+        error = thread_create_quiet(&pool->threads[pool->thread_count], work, pool);
         if (!error)
             pool->thread_count++;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }
 

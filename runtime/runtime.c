@@ -16,37 +16,40 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define POOL_THREADS 4u
+#define DISCARD_PASSES 4u
+#define LANES_POPULATE_MAX 8u /* shards; with more, lanes that nobody uses cost no memory */
 #define CLOSING_NS_MAX 1000000000u
 #define CLOSING_POLL_NS 10000000u
 
 /* --- making
  * ------------------------------------------------------------------------------------------- */
 
-static void free_all(struct runtime *runtime) {
+static size_t lanes_bytes(const struct runtime *runtime) {
+    return sizeof(struct lane) * runtime->shard_count * runtime->shard_count;
+}
+
+void runtime_free(struct runtime *runtime) {
     for (unsigned i = 0; i < runtime->shard_count; i++)
         if (runtime->shards[i])
             shard_destroy(runtime->shards[i]);
     pthread_cond_destroy(&runtime->changed);
     pthread_mutex_destroy(&runtime->lock);
     free(runtime->names);
-    free(runtime->lanes);
+    memory_unmap(runtime->lanes, lanes_bytes(runtime));
     free(runtime->shards);
     free(runtime);
 }
 
 static int make_shards(struct runtime *runtime, uint32_t actors_max) {
-    size_t lane_bytes = sizeof(struct lane) * runtime->shard_count * runtime->shard_count;
     runtime->shards = calloc(runtime->shard_count, sizeof(struct shard *));
-    runtime->lanes = aligned_alloc(64, lane_bytes);
+    runtime->lanes = memory_map(lanes_bytes(runtime), runtime->shard_count <= LANES_POPULATE_MAX);
     runtime->names = calloc(NAMES_MAX, sizeof(struct name_entry));
     CHECK(runtime->shards && runtime->lanes && runtime->names);
-    memset(runtime->lanes, 0, lane_bytes);
     for (unsigned i = 0; i < runtime->shard_count; i++) {
         int error = shard_create(runtime, i, actors_max, &runtime->shards[i]);
         if (error)
@@ -68,19 +71,18 @@ int runtime_create(const struct runtime_options *options, struct runtime **creat
     runtime->node = options->node;
     runtime->pin_threads = options->pin_threads;
     runtime->root = options->root;
-    pthread_mutex_init(&runtime->lock, NULL);
-    pthread_cond_init(&runtime->changed, NULL);
     if (runtime->shard_count > SHARDS_MAX || runtime->node >= 1u << ID_NODE_BITS ||
         actors_max > ID_SLOTS_MAX) {
-        runtime->shard_count = 0;
-        free_all(runtime);
+        free(runtime);
         return -EINVAL;
     }
+    pthread_mutex_init(&runtime->lock, NULL);
+    pthread_cond_init(&runtime->changed, NULL);
     int error = make_shards(runtime, actors_max);
     if (!error)
         error = runtime->seams.pool->create(runtime, threads, &runtime->pool);
     if (error)
-        free_all(runtime);
+        runtime_free(runtime);
     else
         *created = runtime;
     return error;
@@ -249,18 +251,15 @@ static void *thread_run(void *argument) {
     return NULL;
 }
 
-/* Signals go to whoever subscribed to them, never to a shard by chance. */
 static int start_threads(struct runtime *runtime) {
-    sigset_t all, before;
     int error = 0;
-    unsigned started = 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    for (; started < runtime->shard_count && !error; started += !error)
-        error = -pthread_create(&runtime->shards[started]->thread, NULL, thread_run,
-                                runtime->shards[started]);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    runtime->threads_started = started;
+    if (runtime->seams.watchdog)
+        error = runtime->seams.watchdog->create(runtime, &runtime->watchdog);
+    while (!error && runtime->threads_started < runtime->shard_count) {
+        struct shard *shard = runtime->shards[runtime->threads_started];
+        error = thread_create_quiet(&shard->thread, thread_run, shard);
+        runtime->threads_started += !error;
+    }
     if (error)
         wait_for_others(runtime, error); /* those that were started end */
     return error;
@@ -303,9 +302,21 @@ static void join_threads(struct runtime *runtime) {
     pthread_mutex_unlock(&runtime->lock);
     for (unsigned i = 0; i < runtime->threads_started; i++)
         pthread_join(runtime->shards[i]->thread, NULL);
+    if (runtime->watchdog)
+        runtime->seams.watchdog->destroy(runtime->watchdog);
 }
 
-void runtime_destroy(struct runtime *runtime) {
+/* What is freed on one shard may go home to another, and that may be looked at already. */
+static void discard_all(struct runtime *runtime) {
+    for (unsigned pass = 0; pass < DISCARD_PASSES; pass++)
+        for (unsigned i = 0; i < runtime->shard_count; i++) {
+            shard_enter(runtime->shards[i]);
+            shard_discard_arrivals(runtime->shards[i]);
+            shard_publish_quietly(runtime->shards[i]);
+        }
+}
+
+void runtime_finish(struct runtime *runtime) {
     struct shard *before = shard_of_thread;
     for (unsigned i = 0; i < runtime->shard_count; i++) {
         shard_enter(runtime->shards[i]);
@@ -314,16 +325,13 @@ void runtime_destroy(struct runtime *runtime) {
     shard_enter(NULL);
     runtime->seams.pool->destroy(runtime->pool);
     join_threads(runtime);
-    for (unsigned i = 0; i < runtime->shard_count; i++) {
-        shard_enter(runtime->shards[i]);
-        shard_publish_quietly(runtime->shards[i]);
-    }
-    for (unsigned i = 0; i < runtime->shard_count; i++) {
-        shard_enter(runtime->shards[i]);
-        shard_discard_arrivals(runtime->shards[i]);
-    }
+    discard_all(runtime);
     shard_enter(before);
-    free_all(runtime);
+}
+
+void runtime_destroy(struct runtime *runtime) {
+    runtime_finish(runtime);
+    runtime_free(runtime);
 }
 
 void runtime_send(struct runtime *runtime, struct actor_id to, struct message **message) {

@@ -16,6 +16,7 @@
 #include "runtime/registry_internal.h"
 #include "runtime/slab_internal.h"
 #include "runtime/timer_internal.h"
+#include "runtime/watchdog.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -24,10 +25,9 @@
 #define TURN_ACTOR_MESSAGES_MAX 64u /* then it is the next actor's turn */
 #define TURN_NS_MAX 500000u         /* asked about every TURN_CLOCK_RUNS actors */
 #define TURN_CLOCK_RUNS 16u
-#define TURN_ARRIVALS_MAX 1024u     /* per lane */
-#define HANDLER_NS_BUDGET 25000000u /* the watchdog's */
-#define SPAWN_DEPTH_MAX 64u         /* init that spawns whose init spawns ... */
-#define SWEEP_PARTS 16u             /* of the table, in the shortest idle_ms */
+#define TURN_ARRIVALS_MAX 1024u /* per lane */
+#define SPAWN_DEPTH_MAX 64u     /* init that spawns whose init spawns ... */
+#define SWEEP_PARTS 16u         /* of the table, in the shortest idle_ms */
 #define SWEEP_NS_MIN 1000000u
 #define SWEEP_SLOTS_MAX 4096u /* in one turn */
 #define NAMES_MAX 4096u       /* of the node */
@@ -47,8 +47,8 @@ struct running {
 };
 
 struct shard_counters { /* written by the shard, read by others, relaxed */
-    uint64_t turns, messages, messages_cross_shard, wakes, busy_ns;
-    uint64_t actors, restarts, dead_letters, overruns;
+    uint64_t turns, messages, messages_cross_shard, busy_ns;
+    uint64_t actors, restarts, dead_letters;
     uint64_t blob_bytes; /* may wrap below zero: only the sum over shards is a figure */
 };
 
@@ -100,6 +100,11 @@ struct shard {
     struct shard_counters counters;
     pthread_t thread;
 
+    /* For the watchdog (relaxed): a count of handlers with the kind of the one that runs in its low
+     * 16 bits; the class of what runs, NULL between actors. */
+    uint64_t watch_beat;
+    const struct actor_class *watch_class;
+
     /* What other threads write. */
     _Alignas(64) struct message *inbox; /* pushed (release), taken as a whole (acquire) */
     /* 1 while the shard waits in poll, or is about to. Set by it, cleared by it or by who wakes it;
@@ -122,6 +127,7 @@ struct runtime {
     struct shard **shards;
     struct lane *lanes; /* shard_count squared */
     struct pool *pool;
+    struct watchdog *watchdog;
     const struct supervisor_spec *root;
     struct actor_id root_id; /* under `lock` */
 
@@ -140,6 +146,8 @@ struct runtime {
     unsigned threads_started;
     bool is_quiet;                  /* all shards have ended and the pool has: under `lock` */
     uint64_t pool_jobs, pool_queue; /* relaxed, by the pool */
+    uint64_t overruns;              /* relaxed, by the watchdog */
+    uint64_t wakes;                 /* relaxed, by who wakes */
     uint64_t blob_bytes;            /* relaxed, by threads that are no shard */
 };
 
@@ -201,6 +209,10 @@ static inline void *memory_take(struct shard *shard, size_t bytes) {
 /* A runtime whose shards have no threads: for the simulator and for tests. The tree is not started.
  */
 int runtime_create(const struct runtime_options *options, struct runtime **runtime);
+/* runtime_destroy in two steps: everything ends and is freed but the pools themselves; then they.
+ */
+void runtime_finish(struct runtime *runtime);
+void runtime_free(struct runtime *runtime);
 /* On shard 0's thread. */
 int runtime_start_root(struct runtime *runtime);
 /* The root supervisor says: all fixed children are started (0) or one could not be. */
@@ -209,6 +221,12 @@ void runtime_root_ended(struct runtime *runtime, int reason);
 
 /* True when there is something that the runtime wants of this shard: a stop. */
 bool runtime_wants(struct shard *shard);
+
+/* --- thread.c
+ * ---------------------------------------------------------------------------------------- */
+
+/* A thread with all signals blocked. 0 or a negative errno. */
+int thread_create_quiet(pthread_t *thread, void *(*run)(void *argument), void *argument);
 
 /* --- names of the node: names.c
  * ---------------------------------------------------------------------- */

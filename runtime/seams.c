@@ -7,6 +7,7 @@
 #include "runtime/program.h"
 #include "runtime/reactor.h"
 #include "runtime/signals.h"
+#include "runtime/watchdog.h"
 
 #include <sys/random.h>
 #include <time.h>
@@ -44,6 +45,7 @@ const struct seams *seams_system(void) {
         .pool = &pool_threads,
         .program = &program_posix,
         .signals = &signals_posix,
+        .watchdog = &watchdog_thread,
     };
     return &system;
 }

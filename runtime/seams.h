@@ -13,10 +13,11 @@
 
 struct message;
 struct actor_class;
-struct reactor_ops; /* reactor.h: one reactor per shard */
-struct pool_ops;    /* pool.h: blocking jobs */
-struct program_ops; /* program.h: child processes (sms_command) */
-struct signal_ops;  /* signals.h: SIGTERM and its like */
+struct reactor_ops;  /* reactor.h: one reactor per shard */
+struct pool_ops;     /* pool.h: blocking jobs */
+struct program_ops;  /* program.h: child processes (sms_command) */
+struct watchdog_ops; /* watchdog.h: handlers over their budget */
+struct signal_ops;   /* signals.h: SIGTERM and its like */
 
 struct seams {
     void *context; /* given to the functions of this table */
@@ -27,6 +28,7 @@ struct seams {
     const struct pool_ops *pool;
     const struct program_ops *program;
     const struct signal_ops *signals;
+    const struct watchdog_ops *watchdog; /* NULL: none */
     /* Asked before each handler runs; nonzero makes the actor fail with that reason. NULL in every
      * release; a test build's faults (actors/fault.c) live here. */
     int (*fault)(void *context, const struct actor_class *class, uint16_t kind);

@@ -79,6 +79,8 @@ int shard_guard(struct shard *shard, struct actor *actor,
     shard->running.actor = actor;
     shard->running.handling = NULL;
     shard->escape = &escape;
+    const struct actor_class *watched = shard->watch_class;
+    __atomic_store_n(&shard->watch_class, actor->class->class, __ATOMIC_RELAXED);
     actor->flags |= ACTOR_IS_ON_STACK;
     if (_setjmp(escape.environment) == 0) {
         function(actor, argument);
@@ -89,6 +91,7 @@ int shard_guard(struct shard *shard, struct actor *actor,
         drop_in_hand(shard);
     }
     actor->flags &= ~(uint32_t)ACTOR_IS_ON_STACK;
+    __atomic_store_n(&shard->watch_class, watched, __ATOMIC_RELAXED);
     shard->escape = escape.outer;
     running_restore(shard, &saved);
     return failed;
@@ -107,6 +110,7 @@ static void turn_leave(struct shard *shard, struct actor *actor) {
     shard->turn_budget -= used < shard->turn_budget ? used : shard->turn_budget;
     actor->flags &= ~(uint32_t)ACTOR_IS_ON_STACK;
     shard->running.actor = NULL;
+    __atomic_store_n(&shard->watch_class, NULL, __ATOMIC_RELAXED);
     if (!(actor->flags & ACTOR_IS_STOPPING))
         actor->last_active_ms = (uint32_t)shard->now_ms;
 }
@@ -133,10 +137,15 @@ static bool be_born(struct shard *shard, struct actor *actor) {
 
 static void run_actor(struct shard *shard, struct actor *actor) {
     const struct actor_class *class = actor->class->class;
+    if (__builtin_expect(actor->flags & ACTOR_IS_STOPPING, 0)) {
+        actor_end(shard, actor, actor->stop_reason);
+        return;
+    }
     if (__builtin_expect(actor->flags & ACTOR_IS_UNBORN, 0) && !be_born(shard, actor))
         return;
     shard->actor_messages = 0;
     shard->running.actor = actor;
+    __atomic_store_n(&shard->watch_class, class, __ATOMIC_RELAXED);
     actor->flags |= ACTOR_IS_ON_STACK;
     if (__builtin_expect(!(actor->flags & ACTOR_IS_STOPPING), 1))
         mailbox_run(shard, actor, TURN_ACTOR_MESSAGES_MAX);
@@ -351,8 +360,10 @@ void shard_wake_if_asleep(struct shard *shard) {
     /* Pairs with the fence in shard_park: what was published comes before this look. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (__atomic_load_n(&shard->asleep, __ATOMIC_RELAXED) &&
-        __atomic_exchange_n(&shard->asleep, 0, __ATOMIC_RELAXED))
+        __atomic_exchange_n(&shard->asleep, 0, __ATOMIC_RELAXED)) {
+        __atomic_fetch_add(&shard->runtime->wakes, 1, __ATOMIC_RELAXED);
         shard->seams->reactor->wake(shard->reactor);
+    }
 }
 
 bool shard_park(struct shard *shard) {

@@ -54,7 +54,7 @@ void shard_destroy(struct shard *shard) {
     slab_finish(&shard->messages);
     slab_finish(&shard->memory);
     for (uint32_t i = 0; i < shard->chunk_count; i++)
-        free(shard->chunks[i]);
+        memory_unmap(shard->chunks[i], ACTOR_CHUNK * sizeof(struct actor));
     free(shard->chunks);
     free(shard->lanes_in);
     free(shard->lanes_out);

@@ -15,6 +15,17 @@
 #define REFILL_BLOCKS_MAX 64u
 #define REFILL_BYTES 16384u
 
+void *memory_map(size_t bytes, bool populate) {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | (populate ? MAP_POPULATE : MAP_NORESERVE);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void memory_unmap(void *memory, size_t bytes) {
+    if (memory)
+        munmap(memory, bytes);
+}
+
 void slab_init(struct slab_pool *pool, struct shard *shard) {
     *pool = (struct slab_pool){.shard = shard, .step_bytes = STEP_BYTES_FIRST};
 }
@@ -90,9 +101,19 @@ struct slab_block *slab_refill(struct slab_pool *pool, unsigned class) {
         while (pool->unused + bytes > pool->populated_end)
             populate_step(pool);
         slab_give(pool, pool->unused, class);
+        pool->blocks++;
         pool->unused += bytes;
     }
     return pool->free[class] ? pool->free[class] : slab_refill(pool, class);
+}
+
+uint64_t slab_in_use(struct slab_pool *pool) {
+    uint64_t in_use = pool->blocks;
+    returned_take(pool);
+    for (unsigned class = 0; class < SLAB_CLASSES; class ++)
+        for (const struct slab_block *block = pool->free[class]; block; block = block->next)
+            in_use--;
+    return in_use;
 }
 
 void slab_return(struct slab_block *block, unsigned class) {

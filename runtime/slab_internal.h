@@ -43,6 +43,7 @@ struct slab_pool {
     struct slab_block *free[SLAB_CLASSES];
     uint8_t *unused, *populated_end, *region_end; /* of the newest region */
     struct slab_region *regions;
+    uint64_t blocks;     /* ever made */
     struct shard *shard; /* the owner */
     size_t step_bytes;   /* populated next */
     uint64_t bytes;      /* populated in all; read by others, relaxed */
@@ -69,9 +70,16 @@ static inline size_t slab_class_bytes(unsigned class) {
     return (5ul + ((class - 22) & 3)) << (8 + (class - 22) / 4);
 }
 
+/* Zeroed pages, aligned to a page; all populated at once if asked. NULL when memory is out. */
+void *memory_map(size_t bytes, bool populate);
+void memory_unmap(void *memory, size_t bytes);
+
 void slab_init(struct slab_pool *pool, struct shard *shard);
 /* Gives all regions back to the system. */
 void slab_finish(struct slab_pool *pool);
+
+/* Blocks that are somebody's: counts the free ones, so for tests and the end only. */
+uint64_t slab_in_use(struct slab_pool *pool);
 
 /* Fills an empty class; returns one block. Aborts when memory is out. */
 struct slab_block *slab_refill(struct slab_pool *pool, unsigned class);

@@ -8,7 +8,6 @@
  */
 #include "runtime/scheduler_internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static struct actor *slot_make(struct shard *shard) {
@@ -16,11 +15,9 @@ static struct actor *slot_make(struct shard *shard) {
         return NULL;
     uint32_t slot = shard->slots_used;
     if (slot == shard->chunk_count * ACTOR_CHUNK) {
-        size_t bytes = ACTOR_CHUNK * sizeof(struct actor);
-        struct actor *chunk = aligned_alloc(128, bytes);
+        struct actor *chunk = memory_map(ACTOR_CHUNK * sizeof(struct actor), true);
         if (!chunk)
             return NULL;
-        memset(chunk, 0, bytes);
         shard->chunks[shard->chunk_count] = chunk;
         counter_add(shard->chunk_count, 1);
     }

@@ -33,7 +33,7 @@ void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ns) {
 
 void timer_wheel_finish(struct timer_wheel *wheel) {
     for (uint32_t i = 0; i < wheel->chunk_count; i++)
-        free(wheel->chunks[i]);
+        memory_unmap(wheel->chunks[i], TIMER_CHUNK * sizeof(struct timer));
     free(wheel->chunks);
 }
 
@@ -50,7 +50,7 @@ static struct timer *timer_take(struct timer_wheel *wheel) {
     if (wheel->used == wheel->chunk_count * TIMER_CHUNK) {
         if (wheel->chunk_count == TIMER_CHUNKS_MAX)
             return NULL;
-        struct timer *chunk = aligned_alloc(64, TIMER_CHUNK * sizeof *chunk);
+        struct timer *chunk = memory_map(TIMER_CHUNK * sizeof *chunk, true);
         CHECK(chunk);
         wheel->chunks[wheel->chunk_count++] = chunk;
     }

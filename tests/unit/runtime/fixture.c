@@ -60,7 +60,10 @@ struct runtime *fixture_create(unsigned shards) {
 
 void fixture_destroy(struct runtime *runtime) {
     shard_enter(NULL);
-    runtime_destroy(runtime);
+    runtime_finish(runtime);
+    for (unsigned i = 0; i < runtime->shard_count; i++)
+        assert_int_equal(slab_in_use(&runtime->shards[i]->messages), 0);
+    runtime_free(runtime);
 }
 
 void fixture_advance_ms(uint64_t ms) {
@@ -185,6 +188,7 @@ const struct seams *fixture_seams_threads(void) {
                                        .wall_ms = real_wall_ms,
                                        .random_bytes = random_bytes,
                                        .reactor = &reactor_waiting,
-                                       .pool = &pool_threads};
+                                       .pool = &pool_threads,
+                                       .watchdog = &watchdog_thread};
     return &seams;
 }

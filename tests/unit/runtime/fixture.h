@@ -19,6 +19,7 @@
 /* A runtime without threads; shard 0 is the current one. The clock starts at an odd moment. */
 struct runtime *fixture_create(unsigned shards);
 struct runtime *fixture_create_with(const struct runtime_options *options);
+/* Also of one with threads. Fails if a message or blob was lost. */
 void fixture_destroy(struct runtime *runtime);
 extern uint64_t fixture_now_ns;
 void fixture_advance_ms(uint64_t ms);

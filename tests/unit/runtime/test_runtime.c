@@ -58,7 +58,7 @@ static int run_tree(const struct supervisor_spec *spec, struct context *context,
 static int stop(struct runtime *runtime, int code) {
     runtime_stop(runtime, code);
     code = runtime_wait(runtime);
-    runtime_destroy(runtime);
+    fixture_destroy(runtime);
     return code;
 }
 
@@ -224,7 +224,7 @@ static void runtime_ends_when_the_root_gives_up(void **state) {
     runtime_counters_read(runtime, &counters);
     assert_int_equal(counters.supervisors_restarts, 3);
     assert_int_equal(counters.actors, 0);
-    runtime_destroy(runtime);
+    fixture_destroy(runtime);
     assert_int_equal(context.ended, 1);
 }
 
@@ -257,6 +257,36 @@ static void parked_shard_hears_a_thread(void **state) {
     assert_int_equal(context.out_of_order, 0);
 }
 
+/* --- the watchdog
+ * ----------------------------------------------------------------------------------------- */
+
+/* Does not return before the watchdog has seen it; 20 s are the test's own limit. */
+static void slow_begin(void *state, struct message **message) {
+    struct context *context = context_of();
+    struct runtime_counters counters = {0};
+    uint64_t start_ns = actor_now_ns();
+    while (!counters.handler_overruns && actor_now_ns() - start_ns < 20000000000u)
+        runtime_counters_read(runtime_current(), &counters);
+    __atomic_store_n(&context->jobs, counters.handler_overruns, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&context->started, 1, __ATOMIC_RELAXED);
+}
+static const struct actor_handler slow_handlers[] = {[BEGIN] = {"begin", slow_begin}};
+static const struct actor_class slow_class = {
+    .name = "slow", .init = sender_init, .handlers = slow_handlers, .handler_count = BEGIN + 1};
+
+static void watchdog_sees_a_handler_that_does_not_return(void **state) {
+    static const struct supervisor_child children[] = {{.class = &slow_class}};
+    static const struct supervisor_spec spec = {
+        .name = "root", .restarts_max = 1, .children = children, .child_count = 1};
+    struct context context = {0};
+    struct runtime *runtime;
+    assert_int_equal(run_tree(&spec, &context, 2, &runtime), 0);
+    while (!__atomic_load_n(&context.started, __ATOMIC_RELAXED))
+        usleep(1000);
+    assert_int_equal(stop(runtime, 0), 0);
+    assert_int_equal(context.jobs, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(children_stop_in_reverse_order),
@@ -265,6 +295,7 @@ int main(void) {
         cmocka_unit_test(two_runtimes_live_in_one_process),
         cmocka_unit_test(runtime_ends_when_the_root_gives_up),
         cmocka_unit_test(parked_shard_hears_a_thread),
+        cmocka_unit_test(watchdog_sees_a_handler_that_does_not_return),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
