@@ -112,7 +112,7 @@ struct queue {
 /* --- what a device sends (mailbox_send.c) --- */
 
 enum sent_state { SENT_UNKNOWN, SENT_OPEN, SENT_RETRYABLE, SENT_ANSWERED };
-enum sent_phase { SENT_TO_PEER, SENT_TO_OWN };
+enum sent_phase { SENT_TO_PEER, SENT_WAITS_FOR_OWN, SENT_TO_OWN };
 
 /* One number of the window. */
 struct sent {

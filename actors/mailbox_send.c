@@ -208,10 +208,6 @@ static void finish(struct device *device, struct sent *sent) {
 
 static void deliver_own(struct mailbox *mailbox, struct device *device, struct sent *sent) {
     sent->phase = SENT_TO_OWN;
-    if (mailbox_devices_present(mailbox) == 1) {
-        finish(device, sent);
-        return;
-    }
     struct message *message = mailbox_deliver_create(mailbox, device, sent);
     struct mailbox_deliver *deliver = message_as(message, struct mailbox_deliver);
     const struct mailbox_send *send = message_as(sent->send, struct mailbox_send);
@@ -222,11 +218,27 @@ static void deliver_own(struct mailbox *mailbox, struct device *device, struct s
     message_destroy(message);
 }
 
+/* One's own other devices get a chat's messages in their order, each when the peer has it. */
+static void deliver_own_in_order(struct mailbox *mailbox, struct device *device, uint64_t chat) {
+    struct sends *sends = &device->sends;
+    for (uint64_t number = mailbox_sends_low(sends); number < sends->next; number++) {
+        struct sent *sent = mailbox_sent_find(sends, number);
+        if (!sent || sent->state != SENT_OPEN ||
+            message_as(sent->send, struct mailbox_send)->chat != chat)
+            continue;
+        if (sent->phase == SENT_TO_PEER)
+            return;
+        if (sent->phase == SENT_WAITS_FOR_OWN)
+            deliver_own(mailbox, device, sent);
+    }
+}
+
 void mailbox_settled(struct mailbox *mailbox, const struct mailbox_settled *settled,
                      struct blob *body) {
     struct device *device;
     struct sent *sent = mailbox_open_find(mailbox, settled->open, &device);
-    if (!sent || (sent->phase == SENT_TO_OWN) != (settled->recipient.user == mailbox->user)) {
+    unsigned phase = settled->recipient.user == mailbox->user ? SENT_TO_OWN : SENT_TO_PEER;
+    if (!sent || sent->phase != phase) {
         actor_count("settled_late", 1);
         return;
     }
@@ -244,7 +256,12 @@ void mailbox_settled(struct mailbox *mailbox, const struct mailbox_settled *sett
     if (settled->acknowledged)
         mailbox_status_own(mailbox, WIRE_STATE_DELIVERED, settled->recipient.user,
                            settled->recipient, actor_wall_ms(), sent->id);
-    deliver_own(mailbox, device, sent);
+    if (mailbox_devices_present(mailbox) == 1) {
+        finish(device, sent);
+        return;
+    }
+    sent->phase = SENT_WAITS_FOR_OWN;
+    deliver_own_in_order(mailbox, device, settled->recipient.user);
 }
 
 /* --- taking one --- */
@@ -281,6 +298,11 @@ static void start(struct mailbox *mailbox, struct device *device, struct sent *s
         sent->phase = SENT_TO_OWN;
         mailbox_send_refuse(mailbox, device, sent, WIRE_CODE_STALE, 0, body);
         blob_release(body);
+        return;
+    }
+    if (send->chat == mailbox->user && mailbox_devices_present(mailbox) == 1) {
+        sent->phase = SENT_TO_OWN;
+        finish(device, sent);
         return;
     }
     if (send->chat == mailbox->user) {

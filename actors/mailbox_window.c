@@ -197,9 +197,10 @@ static bool page_has(struct page_walk *walk, uint64_t sequence) {
     return walk->at < walk->count && walk->items[walk->at].sequence == sequence;
 }
 
+/* An earlier incarnation deleted it, after this one had read the queue; or it is lost. */
 static void note_vanished(const struct mailbox *mailbox, const struct device *device,
                           const struct entry *entry) {
-    log_error("mailbox: user %llu, device %u: stored entry %llu is not in the store",
+    log_warning("mailbox: user %llu, device %u: stored entry %llu is not in the store",
               (unsigned long long)mailbox->user, device->number,
               (unsigned long long)entry->sequence);
     actor_count("mail_vanished", 1);
