@@ -250,6 +250,8 @@ static void keep_committer(void) {
 static void lose_machine(void) {
     inject(false);
     for (unsigned i = 0; i < device_count; i++) {
+        if (devices[i].online)
+            hear(&devices[i]); /* what was told just before */
         devices[i].online = false;
         devices[i].heard = 0;
     }
