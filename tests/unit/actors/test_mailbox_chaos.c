@@ -186,7 +186,7 @@ static void hear(struct device_model *model) {
 /* In order, so many at a time: what has no answer goes again. */
 static void speak(struct device_model *model, bool more) {
     uint64_t low = send_low(model);
-    if (more && model->written < SENDS_MAX && draw(2)) {
+    if (more && model->written < SENDS_MAX && draw(8) == 0) {
         uint64_t to = 1 + draw(USERS);
         model->outbox[++model->written] = (struct outbox_item){.to = to};
     }
@@ -247,8 +247,14 @@ static void keep_committer(void) {
         assert_int_equal(actor_spawn(&committer_class, NULL, ACTOR_NOBODY, &hand.committer), 0);
 }
 
+/* While something is being written, and just after something was told. */
 static void lose_machine(void) {
     inject(false);
+    hand.pool_held = true;
+    for (unsigned i = 0; i < device_count; i++)
+        if (devices[i].online && mailbox_lives(&devices[i]))
+            speak(&devices[i], true);
+    hand_pass_ms(draw(200));
     for (unsigned i = 0; i < device_count; i++) {
         if (devices[i].online)
             hear(&devices[i]); /* what was told just before */
@@ -335,7 +341,7 @@ static void run(uint64_t seed, bool crashes) {
         hand.pool_held = draw(3) == 0;
         hand_pass_ms(1 + draw(draw(10) == 0 ? 400 : 20));
         hand.pool_held = false;
-        if (crashes && draw(150) == 0)
+        if (crashes && draw(100) == 0)
             lose_machine();
     }
     inject(false);
