@@ -346,7 +346,8 @@ static inline void probe_otherwise(void *state, struct message **message) {
 static const struct actor_class probe_class = {.name = "probe",
                                                .state_bytes = sizeof(struct probe),
                                                .init = probe_init,
-                                               .otherwise = probe_otherwise};
+                                               .otherwise = probe_otherwise,
+                                               .mailbox_messages_max = HAND_HEARD_MAX};
 
 /* The first of this kind that was not taken yet; NULL: none. */
 static inline struct heard *phone_take(struct phone *phone, uint16_t kind) {
