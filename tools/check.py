@@ -172,6 +172,8 @@ STEPS = [
     ("scenarios", lambda: check_pytest("tests/scenario")),
     ("build, address and undefined sanitizers", lambda: build("sanitize=address,undefined", "unit")),
     ("unit tests, sanitized", lambda: check_units("debug-address-undefined")),
+    ("build, thread sanitizer", lambda: build("sanitize=thread", "build/debug-thread/tests/unit/runtime")),
+    ("unit tests of runtime, thread-sanitized", lambda: check_units("debug-thread")),
     ("build, fuzzers", lambda: build("fuzzers")),
     ("fuzzers", check_fuzzers),
     ("clang-tidy", check_tidy),

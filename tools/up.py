@@ -218,6 +218,13 @@ def start_echo(place, port):
           place.echo_log, place.echo_pid)
 
 
+def cluster_key(place):
+    """The public half of the cluster's key, which the node prints when it is ready; devices may pin it."""
+    with open(place.node_log, encoding="utf-8", errors="replace") as file:
+        found = re.findall(r"^  cluster key +(\S+)$", file.read(), re.MULTILINE)
+    return found[-1] if found else "see " + place.node_log
+
+
 def tell(place, port, options, begin):
     home = os.path.expanduser("~")
     data = place.directory.replace(home, "~", 1) if place.directory.startswith(home + "/") else place.directory
@@ -225,13 +232,14 @@ def tell(place, port, options, begin):
     print("""%s
 
   listens at   ws://127.0.0.1:%d
+  cluster key  %s
   data in      %s   (node.log, codes, tern.conf)
   stop it      tools/up --stop%s
   chat         build/bin/tern-chat    in a second terminal, and in a third for a second person.
                The server is ws://127.0.0.1:%d; take any phone number, such as +15550001000.
                The verification code appears in this terminal and in %s/codes.
   say hello    to %s, the echo contact, who answers everything.""" % (
-        begin, port, data, own, port, data, ECHO_PHONE))
+        begin, port, cluster_key(place), data, own, port, data, ECHO_PHONE))
 
 
 def parse_arguments():
