@@ -28,7 +28,6 @@
 #include <string.h>
 
 #define TICK_SHRINK_MS 5000u
-#define TICK_EXPIRE_MS (3600u * 1000u)
 #define RETRY_AFTER_MS 100
 #define ASKED_TO_PASSIVATE_MS 5000u
 
@@ -306,11 +305,9 @@ void mailbox_tick_in(struct mailbox *mailbox, uint32_t delay_ms) {
 
 /* Gives back what was empty since the last tick. A device that left goes when nothing of it is
  * open. */
-static void device_tick(struct mailbox *mailbox, struct device *device, bool expire) {
+static void device_tick(struct mailbox *mailbox, struct device *device) {
     struct queue *queue = &device->queue;
     mailbox_sends_tick(mailbox, device);
-    if (expire)
-        queue_expire(mailbox, device);
     if (device->stuck) {
         device->stuck = false;
         queue_pump(mailbox, device, NULL);
@@ -341,15 +338,22 @@ static uint32_t tick_needed_ms(const struct mailbox *mailbox) {
                        (device->sends.ring && device->sends.ok_below == device->sends.next);
         if (shrinks)
             needed_ms = TICK_SHRINK_MS;
-        else if (device->queue.ring && !needed_ms)
-            needed_ms = TICK_EXPIRE_MS;
     }
     return needed_ms;
 }
 
+/* The expirer has seen old mail of ours. If this is what woke us, loading has dealt with it. */
+static void mailbox_on_expire(void *state, struct message **message) {
+    struct mailbox *mailbox = state;
+    if (mailbox->state == MAILBOX_LOADING || mailbox->absent)
+        return;
+    for (unsigned i = 0; i < mailbox->slots; i++)
+        if (mailbox->devices[i].number)
+            queue_expire(mailbox, &mailbox->devices[i]);
+}
+
 static void mailbox_on_tick(void *state, struct message **message) {
     struct mailbox *mailbox = state;
-    bool expire = mailbox_now() - mailbox->expired_ms >= TICK_EXPIRE_MS;
     mailbox->tick_timer.bits = 0;
     mailbox->ticked = true;
     if (mailbox->state == MAILBOX_LOADING)
@@ -358,11 +362,9 @@ static void mailbox_on_tick(void *state, struct message **message) {
         actor_stop(ACTOR_PASSIVATED);
         return;
     }
-    if (expire)
-        mailbox->expired_ms = mailbox_now();
     for (unsigned i = 0; i < mailbox->slots; i++)
         if (mailbox->devices[i].number)
-            device_tick(mailbox, &mailbox->devices[i], expire);
+            device_tick(mailbox, &mailbox->devices[i]);
     if (mailbox->reload_due)
         mailbox_reload(mailbox);
     mailbox_reports_tick(mailbox);
@@ -438,6 +440,7 @@ static const struct actor_handler mailbox_handlers[] = {
     [MAILBOX_STATUS_TAKEN] = {"status_taken", mailbox_on_status_taken},
     [MAILBOX_HOLD_ENDS] = {"hold_ends", mailbox_on_hold_ends},
     [MAILBOX_TICK] = {"tick", mailbox_on_tick},
+    [MAILBOX_EXPIRE] = {"expire", mailbox_on_expire},
     [MAILBOX_DEVICES_CHANGED] = {"devices_changed", mailbox_on_devices_changed},
     [COMMITTED] = {"committed", mailbox_on_committed},
     [COMMIT_AGAIN] = {"commit_again", mailbox_on_commit_again},

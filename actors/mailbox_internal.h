@@ -239,7 +239,7 @@ struct mailbox {
     struct store store;
     struct actor_timer hold_timer, tick_timer;
     uint32_t tick_ms; /* when it fires */
-    uint32_t active_ms, expired_ms;
+    uint32_t active_ms;
     struct actor_id doubted; /* a connection for whose device the list was read again */
 };
 

@@ -321,7 +321,6 @@ static void apply_runs(struct mailbox *mailbox, struct blob *blob) {
 static void serve(struct mailbox *mailbox) {
     mailbox->state = MAILBOX_SERVING;
     mailbox->reloading = false;
-    mailbox->expired_ms = mailbox_now();
     if (mailbox->reload_due)
         mailbox_reload(mailbox);
     actor_undefer();

@@ -44,27 +44,30 @@ struct engine;
     X(MAILBOX_STATUS, mailbox)               /* mailbox_status, ids behind it: from a peer */      \
     X(MAILBOX_STATUS_TAKEN, mailbox)         /* mailbox_status_taken: durable or acknowledged */   \
     X(MAILBOX_HOLD_ENDS, mailbox)            /* timer */                                           \
-    X(MAILBOX_TICK, mailbox)                 /* timer: expiry, open sends' deadlines */            \
-    X(MAILBOX_DEVICES_CHANGED, mailbox)      /* devices_changed: the account's list is new */      \
-    X(COMMITTER_COMMIT, committer)           /* commit_request, blob: an encoded write batch */    \
-    X(COMMITTER_WRITTEN, committer)          /* pool: a group was written */                       \
-    X(COMMITTER_TICK, committer)             /* timer */                                           \
-    X(COMMITTED, any)                        /* commit_result */                                   \
-    X(COMMIT_AGAIN, any)                     /* timer of commit.h */                               \
-    X(ACCOUNT_LOADED, account)               /* pool */                                            \
-    X(ACCOUNT_DEVICES, account)              /* account_request: the device list, as an answer */  \
-    X(ACCOUNT_PROFILE, account)              /* account_request */                                 \
-    X(ACCOUNT_REPLACE_DEVICE, account)       /* account_replace_device: from number */             \
-    X(NUMBER_LOADED, number)                 /* pool */                                            \
-    X(NUMBER_REGISTER, number)               /* number_register */                                 \
-    X(NUMBER_VERIFY, number)                 /* number_verify */                                   \
-    X(NUMBER_FIND, number)                   /* number_find */                                     \
-    X(NUMBER_ALLOWED, number)                /* number_allowed: what the limits say */             \
-    X(NUMBER_DEVICE_REPLACED, number)        /* account's answer */                                \
-    X(NUMBER_KEY_LOOKED_UP, number)          /* pool: number_key_lookup */                         \
-    X(NUMBER_TICK, number)                   /* timer: codes expire */                             \
-    X(LIMITS_ASK, limits)                    /* limits_ask: may this number get a code now? */     \
-    X(LISTENER_DRAIN, listener)              /* no new ones; tell this shard's connections */      \
+    X(MAILBOX_TICK, mailbox)            /* timer: open sends' deadlines, memory to give back */    \
+    X(MAILBOX_EXPIRE, mailbox)          /* the expirer has seen old mail of this user */           \
+    X(MAILBOX_DEVICES_CHANGED, mailbox) /* devices_changed: the account's list is new */           \
+    X(COMMITTER_COMMIT, committer)      /* commit_request, blob: an encoded write batch */         \
+    X(COMMITTER_WRITTEN, committer)     /* pool: a group was written */                            \
+    X(COMMITTER_TICK, committer)        /* timer */                                                \
+    X(COMMITTED, any)                   /* commit_result */                                        \
+    X(COMMIT_AGAIN, any)                /* timer of commit.h */                                    \
+    X(ACCOUNT_LOADED, account)          /* pool */                                                 \
+    X(ACCOUNT_DEVICES, account)         /* account_request: the device list, as an answer */       \
+    X(ACCOUNT_PROFILE, account)         /* account_request */                                      \
+    X(ACCOUNT_REPLACE_DEVICE, account)  /* account_replace_device: from number */                  \
+    X(NUMBER_LOADED, number)            /* pool */                                                 \
+    X(NUMBER_REGISTER, number)          /* number_register */                                      \
+    X(NUMBER_VERIFY, number)            /* number_verify */                                        \
+    X(NUMBER_FIND, number)              /* number_find */                                          \
+    X(NUMBER_ALLOWED, number)           /* number_allowed: what the limits say */                  \
+    X(NUMBER_DEVICE_REPLACED, number)   /* account's answer */                                     \
+    X(NUMBER_KEY_LOOKED_UP, number)     /* pool: number_key_lookup */                              \
+    X(NUMBER_TICK, number)              /* timer: codes expire */                                  \
+    X(LIMITS_ASK, limits)               /* limits_ask: may this number get a code now? */          \
+    X(LISTENER_DRAIN, listener)         /* no new ones; tell this shard's connections */           \
+    X(EXPIRER_TICK, expirer)            /* timer */                                                \
+    X(EXPIRER_FOUND, expirer)           /* pool: whose mail is old */                              \
     X(METRICS_TICK, metrics)                                                                       \
     X(DRAIN_TICK, drainer)
 

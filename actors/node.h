@@ -102,6 +102,7 @@ extern const struct actor_class account_class;    /* key: user id */
 extern const struct actor_class number_class;     /* key: the E.164 digits as a number */
 extern const struct actor_class limits_class;
 extern const struct actor_class committer_class;
+extern const struct actor_class expirer_class;
 extern const struct actor_class metrics_class;
 extern const struct actor_class drainer_class;
 

@@ -7,6 +7,7 @@
  *           ├─ users (each shard) ──── mailbox, account, number: come back with the next message
  *           ├─ connections (each shard) ─ connection: its device comes back by itself
  *           ├─ listener (each shard)
+ *           ├─ expirer
  *           ├─ metrics
  *           └─ drainer
  *
@@ -59,6 +60,7 @@ static const struct supervisor_child root_children[] = {
     {.supervisor = &users, .restart = RESTART_PERMANENT, .every_shard = true, .shutdown_ms = 20000},
     {.supervisor = &connections, .restart = RESTART_PERMANENT, .every_shard = true},
     {.class = &listener_class, .restart = RESTART_PERMANENT, .every_shard = true},
+    {.class = &expirer_class, .restart = RESTART_PERMANENT},
     {.class = &metrics_class, .restart = RESTART_PERMANENT},
     {.class = &drainer_class, .restart = RESTART_PERMANENT},
 };

@@ -131,6 +131,21 @@ int format_key_mail_decode(struct engine_bytes key, uint64_t user, uint32_t devi
     return 0;
 }
 
+int format_key_mail_owner(struct engine_bytes key, uint64_t *user, uint32_t *device) {
+    uint64_t sequence;
+    if (key.size != format_key_mail(0, 0, 0).size)
+        return -EBADMSG;
+    struct reader reader = reader_of(key);
+    read_bytes(&reader, 2);
+    uint64_t owner = read_number(&reader, 8);
+    uint32_t number = (uint32_t)read_number(&reader, 4);
+    if (format_key_mail_decode(key, owner, number, &sequence))
+        return -EBADMSG; /* another partition than this user's */
+    *user = owner;
+    *device = number;
+    return 0;
+}
+
 bool format_phone_valid(const char *digits) {
     size_t size = strnlen(digits, FORMAT_PHONE_DIGITS_MAX + 1);
     if (size < FORMAT_PHONE_DIGITS_MIN || size > FORMAT_PHONE_DIGITS_MAX || digits[0] == '0')

@@ -72,6 +72,9 @@ struct format_key format_key_mail_end(uint64_t user, uint32_t device);
 int format_key_mail_decode(struct engine_bytes key, uint64_t user, uint32_t device,
                            uint64_t *sequence);
 
+/* Whose mail a key is of; -EBADMSG when it is no mail's key. */
+int format_key_mail_owner(struct engine_bytes key, uint64_t *user, uint32_t *device);
+
 /* Whether `digits` is 7 to 15 ASCII digits, the first of them not 0 (E.164 without '+'). */
 bool format_phone_valid(const char *digits);
 

@@ -114,8 +114,6 @@ static int scan_queue(struct engine *engine, uint64_t user, uint32_t device, uin
 struct decoding {
     uint64_t user;
     uint32_t device;
-    uint64_t last_ms; /* stop at the first that is later */
-    size_t shown;
     mail_visit_fn *visit;
     void *context;
 };
@@ -128,31 +126,51 @@ static int decode_entry(void *context, struct engine_bytes key, struct engine_by
         return error;
     struct record_queued queued;
     bool damaged = record_queued_decode(value, &queued) != 0;
-    if (!damaged && queued.time_ms > decoding->last_ms)
-        return 1;
-    decoding->shown++;
     return decoding->visit(decoding->context, sequence, damaged ? NULL : &queued, value.size);
-}
-
-static int scan_decoded(struct engine *engine, uint64_t from, size_t limit,
-                        struct decoding *decoding) {
-    int visited =
-        scan_queue(engine, decoding->user, decoding->device, from, limit, decode_entry, decoding);
-    return visited < 0 ? visited : (int)decoding->shown;
 }
 
 int mail_scan(struct engine *engine, uint64_t user, uint32_t device, uint64_t from, size_t limit,
               mail_visit_fn *visit, void *context) {
-    struct decoding decoding = {user, device, UINT64_MAX, 0, visit, context};
-    return scan_decoded(engine, from, limit, &decoding);
+    struct decoding decoding = {user, device, visit, context};
+    return scan_queue(engine, user, device, from, limit, decode_entry, &decoding);
 }
 
-int mail_scan_expired(struct engine *engine, uint64_t user, uint32_t device, uint64_t before_ms,
-                      size_t limit, mail_visit_fn *visit, void *context) {
-    if (before_ms == 0)
-        return 0;
-    struct decoding decoding = {user, device, before_ms - 1, 0, visit, context};
-    return scan_decoded(engine, 0, limit, &decoding);
+/* ---- all queues ------------------------------------------------------------------------------ */
+
+struct visiting {
+    struct mail_position *position;
+    mail_visit_queue_fn *visit;
+    void *context;
+    int stop; /* what the visitor or the decoder said */
+};
+
+static int visit_first(void *context, struct engine_bytes key, struct engine_bytes value) {
+    struct visiting *visiting = context;
+    struct record_queued queued = {0};
+    uint64_t user;
+    uint32_t device;
+    visiting->stop = format_key_mail_owner(key, &user, &device);
+    if (visiting->stop)
+        return 1;
+    visiting->position->after = format_key_mail_end(user, device);
+    if (record_queued_decode(value, &queued))
+        queued.time_ms = 0;
+    visiting->stop = visiting->visit(visiting->context, user, device, queued.time_ms);
+    return 1;
+}
+
+int mail_visit_queues(struct engine *engine, struct mail_position *position, size_t limit,
+                      mail_visit_queue_fn *visit, void *context) {
+    struct visiting visiting = {position, visit, context, 0};
+    for (size_t i = 0; i < limit; i++) {
+        int seen = engine_scan(engine, ENGINE_MAIL, format_key_bytes(&position->after),
+                               (struct engine_bytes){NULL, 0}, 1, visit_first, &visiting);
+        if (seen <= 0)
+            return seen;
+        if (visiting.stop)
+            return visiting.stop;
+    }
+    return 1;
 }
 
 /* ---- pages --------------------------------------------------------------------------------- */

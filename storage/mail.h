@@ -87,9 +87,20 @@ typedef int mail_visit_fn(void *context, uint64_t sequence, const struct record_
 int mail_scan(struct engine *engine, uint64_t user, uint32_t device, uint64_t from, size_t limit,
               mail_visit_fn *visit, void *context);
 
-/* As mail_scan() from the start, but ends before the first entry whose time is not below
- * `before_ms`. A damaged entry is shown and does not end it. */
-int mail_scan_expired(struct engine *engine, uint64_t user, uint32_t device, uint64_t before_ms,
-                      size_t limit, mail_visit_fn *visit, void *context);
+/* Where mail_visit_queues goes on; zero at the beginning. */
+struct mail_position {
+    struct format_key after;
+};
+
+/* Sees a queue: its owner and the time of its oldest entry (0: damaged). 0: go on; 1: stop. */
+typedef int mail_visit_queue_fn(void *context, uint64_t user, uint32_t device, uint64_t oldest_ms);
+
+/*
+ * Visit up to `limit` queues that hold mail, from `position` on, which moves behind the last; a
+ * seek each, however much they hold. BLOCKS. Returns 1 when there may be more, 0 at the end, or a
+ * negative errno.
+ */
+int mail_visit_queues(struct engine *engine, struct mail_position *position, size_t limit,
+                      mail_visit_queue_fn *visit, void *context);
 
 #endif

@@ -200,19 +200,46 @@ static void scan_counts_without_copying(void **state) {
     assert_int_equal(seen.last, 1000);
 }
 
-static void expired_are_the_prefix_before_the_time(void **state) {
+struct queues {
+    unsigned count, stop_at;
+    uint64_t users[8], oldest_ms[8];
+};
+
+static int see_queue(void *context, uint64_t user, uint32_t device, uint64_t oldest_ms) {
+    struct queues *queues = context;
+    assert_true(queues->count < 8);
+    queues->users[queues->count] = user * 10 + device;
+    queues->oldest_ms[queues->count++] = oldest_ms;
+    return queues->count == queues->stop_at;
+}
+
+static uint64_t oldest_of(const struct queues *queues, uint64_t user, uint32_t device) {
+    for (unsigned i = 0; i < queues->count; i++)
+        if (queues->users[i] == user * 10 + device)
+            return queues->oldest_ms[i];
+    return UINT64_MAX;
+}
+
+static void every_queue_is_visited_once_with_its_oldest_entry(void **state) {
     struct store *store = *state;
-    fill(store, USER, DEVICE, 1, 20); /* accepted at 10, 20, ... 200 */
-    struct seen seen = {0};
+    struct mail_position position = {0};
+    struct queues queues = {0};
     struct engine *engine = store->engine;
-    assert_int_equal(mail_scan_expired(engine, USER, DEVICE, 50, 100, count_entry, &seen), 4);
-    assert_int_equal(seen.last, 4);
-    assert_int_equal(mail_scan_expired(engine, USER, DEVICE, 51, 100, count_entry, &seen), 5);
-    assert_int_equal(mail_scan_expired(engine, USER, DEVICE, 51, 2, count_entry, &seen), 2);
-    assert_int_equal(mail_scan_expired(engine, USER, DEVICE, 10, 100, count_entry, &seen), 0);
-    assert_int_equal(mail_scan_expired(engine, USER, DEVICE, 0, 100, count_entry, &seen), 0);
-    assert_int_equal(mail_scan_expired(engine, USER, DEVICE, UINT64_MAX, 100, count_entry, &seen),
-                     20);
+    assert_int_equal(mail_visit_queues(engine, &position, 10, see_queue, &queues), 0);
+    assert_int_equal(queues.count, 0);
+    fill(store, USER, 1, 5, 9);
+    fill(store, USER, 2, 3, 4);
+    fill(store, USER + 1, 1, 7, 7);
+    /* in jobs: one that the visitor stops, one that its limit ends, one to the end */
+    queues.stop_at = 1;
+    assert_int_equal(mail_visit_queues(engine, &position, 10, see_queue, &queues), 1);
+    queues.stop_at = 0;
+    assert_int_equal(mail_visit_queues(engine, &position, 1, see_queue, &queues), 1);
+    assert_int_equal(mail_visit_queues(engine, &position, 10, see_queue, &queues), 0);
+    assert_int_equal(queues.count, 3);
+    assert_int_equal(oldest_of(&queues, USER, 1), 50);
+    assert_int_equal(oldest_of(&queues, USER, 2), 30);
+    assert_int_equal(oldest_of(&queues, USER + 1, 1), 70);
 }
 
 static void damaged_entry_is_shown_and_can_be_set_aside(void **state) {
@@ -309,7 +336,7 @@ static int close_store(void **state) {
         ON(open, page_is_bounded_by_bytes_but_has_one),  \
         ON(open, acknowledged_entries_leave_the_rest),   \
         ON(open, scan_counts_without_copying),           \
-        ON(open, expired_are_the_prefix_before_the_time), \
+        ON(open, every_queue_is_visited_once_with_its_oldest_entry), \
         ON(open, damaged_entry_is_shown_and_can_be_set_aside), \
         ON(open, mail_of_too_large_a_body_is_refused),   \
         ON(open, status_alone_may_use_the_reserve),      \
