@@ -164,14 +164,7 @@ int write_batch_put_parts(struct write_batch *batch, enum engine_family family,
 
 int write_batch_delete(struct write_batch *batch, enum engine_family family,
                        struct engine_bytes key) {
-    CHECK(family != ENGINE_MAIL);
     return append(batch, WRITE_DELETE, family, key, NULL, 0);
-}
-
-int write_batch_delete_once(struct write_batch *batch, enum engine_family family,
-                            struct engine_bytes key) {
-    CHECK(family == ENGINE_MAIL);
-    return append(batch, WRITE_DELETE_ONCE, family, key, NULL, 0);
 }
 
 int engine_compare(struct engine_bytes a, struct engine_bytes b) {

@@ -27,7 +27,7 @@
 enum engine_family {
     ENGINE_META,    /* this node's own: format, boot number, high marks */
     ENGINE_ACCOUNT, /* accounts, their indexes, the mailboxes' state */
-    ENGINE_MAIL,    /* undelivered mail; every key is written once and deleted once */
+    ENGINE_MAIL,    /* undelivered mail, queues that are scanned, never looked up by key */
     ENGINE_FAMILIES
 };
 
@@ -102,17 +102,9 @@ int write_batch_put_parts(struct write_batch *batch, enum engine_family family,
                           struct engine_bytes key, const struct engine_bytes *parts,
                           size_t parts_count);
 
-/* Remove `key`; that it is not there is no error. Never for ENGINE_MAIL (see the next). */
+/* Remove `key`; that it is not there is no error. */
 int write_batch_delete(struct write_batch *batch, enum engine_family family,
                        struct engine_bytes key);
-
-/*
- * Remove `key`, which was put at most once in its life (the rule of ENGINE_MAIL, whose sequences
- * are never used again): the engine can let put and delete cancel each other early. A key must
- * never see both kinds of delete.
- */
-int write_batch_delete_once(struct write_batch *batch, enum engine_family family,
-                            struct engine_bytes key);
 
 /* Remove every key in [from, to). -EINVAL when from >= to. For whole queues, not for single keys:
  * a range costs every later read of its neighbourhood a little until it is compacted. */
@@ -124,7 +116,7 @@ int write_batch_append(struct write_batch *batch, const struct write_batch *othe
 
 /* One operation, read back by engines and tests. For a delete, `second` is empty; for a range,
  * `first` is its begin and `second` its end. */
-enum write_kind { WRITE_PUT = 1, WRITE_DELETE, WRITE_DELETE_ONCE, WRITE_DELETE_RANGE };
+enum write_kind { WRITE_PUT = 1, WRITE_DELETE, WRITE_DELETE_RANGE };
 struct write_operation {
     enum write_kind kind;
     enum engine_family family;

@@ -2,8 +2,7 @@
 /*
  * A device's queue.
  *
- * This file alone puts and deletes keys of ENGINE_MAIL, and keeps its rule: put once, deleted once
- * (write_batch_delete_once()), or with its whole queue.
+ * This file alone puts and deletes keys of ENGINE_MAIL: one by one, or a whole queue at once.
  */
 #include "storage/mail.h"
 
@@ -52,7 +51,7 @@ int mail_delete(struct write_batch *batch, uint64_t user, uint32_t device,
                 const uint64_t sequences[], size_t count) {
     for (size_t i = 0; i < count; i++) {
         struct format_key key = format_key_mail(user, device, sequences[i]);
-        int error = write_batch_delete_once(batch, ENGINE_MAIL, format_key_bytes(&key));
+        int error = write_batch_delete(batch, ENGINE_MAIL, format_key_bytes(&key));
         if (error)
             return error;
     }

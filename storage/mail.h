@@ -4,8 +4,8 @@
  *
  * An entry (a mail or a status) is a value under (user, device, sequence). The mailbox takes
  * sequences by one in order of arrival, and never uses one twice: so a queue reads in order of
- * arrival, an entry is put once and deleted once, and what has expired is a prefix. Sequences
- * begin at 1.
+ * arrival, and what has expired is a prefix. To put an entry again
+ * before it is deleted, or to delete it again, changes nothing. Sequences begin at 1.
  *
  * Changes are appended to a write batch (not blocking, any thread). Reads BLOCK (pool job); what
  * they return is owned by the caller and needs no engine any more.
@@ -31,7 +31,7 @@ int mail_append_status(struct write_batch *batch, uint64_t user, uint32_t device
                        const struct record_status *status,
                        const uint8_t (*ids)[FORMAT_MESSAGE_ID_BYTES]);
 
-/* Delete the entries with these sequences; each sequence is deleted once in its life. */
+/* Delete the entries with these sequences. */
 int mail_delete(struct write_batch *batch, uint64_t user, uint32_t device,
                 const uint64_t sequences[], size_t count);
 

@@ -17,7 +17,6 @@ static void batch_reads_back_what_was_added(void **state) {
     struct engine_bytes parts[] = {TEXT("head"), TEXT(""), TEXT("body")};
     assert_int_equal(write_batch_put_parts(&batch, ENGINE_MAIL, TEXT("k1"), parts, 3), 0);
     assert_int_equal(write_batch_delete(&batch, ENGINE_META, TEXT("k2")), 0);
-    assert_int_equal(write_batch_delete_once(&batch, ENGINE_MAIL, TEXT("k3")), 0);
     assert_int_equal(write_batch_delete_range(&batch, ENGINE_ACCOUNT, TEXT("a"), TEXT("ab")), 0);
     static const struct {
         enum write_kind kind;
@@ -27,12 +26,11 @@ static void batch_reads_back_what_was_added(void **state) {
     } wanted[] = {
         {WRITE_PUT, ENGINE_MAIL, "k1", "headbody"},
         {WRITE_DELETE, ENGINE_META, "k2", ""},
-        {WRITE_DELETE_ONCE, ENGINE_MAIL, "k3", ""},
         {WRITE_DELETE_RANGE, ENGINE_ACCOUNT, "a", "ab"},
     };
     size_t offset = 0;
     struct write_operation operation;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 3; i++) {
         assert_true(write_batch_next(&batch, &offset, &operation));
         assert_int_equal(operation.kind, wanted[i].kind);
         assert_int_equal(operation.family, wanted[i].family);
@@ -40,7 +38,7 @@ static void batch_reads_back_what_was_added(void **state) {
         assert_bytes(operation.second, wanted[i].second);
     }
     assert_false(write_batch_next(&batch, &offset, &operation));
-    assert_int_equal(batch.operations, 4);
+    assert_int_equal(batch.operations, 3);
     assert_int_equal(batch.puts, 1);
     write_batch_finish(&batch);
 }

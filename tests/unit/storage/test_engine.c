@@ -166,7 +166,7 @@ static void engine_scans_one_queue_among_many(void **state) {
     for (int queue = 0; queue < 200; queue++) {
         struct write_batch batch;
         write_batch_init(&batch, 4096);
-        write_batch_delete_once(&batch, ENGINE_MAIL, queue_key(key, queue, 1 + queue % 2));
+        write_batch_delete(&batch, ENGINE_MAIL, queue_key(key, queue, 1 + queue % 2));
         store_commit(store->engine, &batch);
     }
     store_reopen(store);
@@ -353,7 +353,7 @@ static void engine_replaces_exactly_a_range(void **state) {
     }
     struct write_batch batch; /* what came with a range can be deleted like any mail */
     write_batch_init(&batch, 4096);
-    write_batch_delete_once(&batch, ENGINE_MAIL, TEXT("f"));
+    write_batch_delete(&batch, ENGINE_MAIL, TEXT("f"));
     store_commit(store->engine, &batch);
     store_reopen(store);
     assert_string_equal(store_list(store->engine, ENGINE_MAIL, ALL, ALL, 100), "a,e,l,m,z");

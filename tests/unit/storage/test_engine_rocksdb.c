@@ -158,7 +158,7 @@ static int delete_large(struct engine *engine, unsigned number) {
     char key[23];
     struct write_batch batch;
     write_batch_init(&batch, 1 << 16);
-    write_batch_delete_once(&batch, ENGINE_MAIL, mail_key(key, number));
+    write_batch_delete(&batch, ENGINE_MAIL, mail_key(key, number));
     struct write_batch *batches[] = {&batch};
     int error = engine_write(engine, batches, 1, ENGINE_SYNC);
     write_batch_finish(&batch);

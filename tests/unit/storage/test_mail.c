@@ -169,6 +169,21 @@ static void acknowledged_entries_leave_the_rest(void **state) {
     assert_string_equal(sequences(store), "4,5,7,8");
 }
 
+/* A sender whose answer was lost writes its batch again; one delete must do for both. */
+static void entry_written_twice_is_deleted_by_one_acknowledgement(void **state) {
+    struct store *store = *state;
+    fill(store, USER, DEVICE, 1, 2);
+    store_reopen(store); /* into a file */
+    fill(store, USER, DEVICE, 1, 2);
+    struct write_batch batch;
+    write_batch_init(&batch, 4096);
+    assert_int_equal(mail_delete(&batch, USER, DEVICE, (uint64_t[]){1}, 1), 0);
+    store_commit(store->engine, &batch);
+    assert_string_equal(sequences(store), "2");
+    store_reopen(store);
+    assert_string_equal(sequences(store), "2");
+}
+
 struct seen {
     size_t count;
     size_t damaged;
@@ -335,6 +350,7 @@ static int close_store(void **state) {
         ON(open, page_that_is_exactly_full_has_no_more), \
         ON(open, page_is_bounded_by_bytes_but_has_one),  \
         ON(open, acknowledged_entries_leave_the_rest),   \
+        ON(open, entry_written_twice_is_deleted_by_one_acknowledgement), \
         ON(open, scan_counts_without_copying),           \
         ON(open, every_queue_is_visited_once_with_its_oldest_entry), \
         ON(open, damaged_entry_is_shown_and_can_be_set_aside), \
