@@ -63,9 +63,11 @@ struct actor_class {
 
 /* Kinds of the runtime's own messages. A product's kinds begin at ACTOR_KIND_FIRST. */
 enum {
-    ACTOR_DOWN = 1,      /* struct actor_down: a monitored actor ended */
-    ACTOR_EXIT = 2,      /* struct actor_down: a linked actor ended and this one traps exits */
-    ACTOR_STOP = 3,      /* a supervisor asks; the runtime ends the actor, terminate runs */
+    ACTOR_DOWN = 1, /* struct actor_down: a monitored actor ended */
+    ACTOR_EXIT = 2, /* struct actor_down: a linked actor ended and this one traps exits */
+    /* A supervisor asks. A class that handles it ends by actor_stop when it is ready (in time, else
+     * it is killed); any other actor is ended with ACTOR_SHUTDOWN. */
+    ACTOR_STOP = 3,
     SOCKET_ACCEPTED = 4, /* struct socket_accepted (socket.h) */
     SOCKET_DATA = 5,     /* struct socket_data */
     SOCKET_SENT = 6,     /* struct socket_sent */

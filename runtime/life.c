@@ -280,7 +280,12 @@ void *actor_reallocate(void *memory, size_t bytes) {
         return actor_allocate(bytes);
     struct arena_block *block = (struct arena_block *)memory - 1;
     CHECK(block->magic == ARENA_MAGIC);
-    size_t old = block->bytes - sizeof *block;
+    size_t old = block->bytes - sizeof *block, all = bytes + sizeof *block;
+    if (all <= SLAB_BYTES_MAX && block->bytes <= SLAB_BYTES_MAX &&
+        slab_class_of(all) == slab_class_of(block->bytes)) {
+        block->bytes = all; /* there is room for it where it is */
+        return memory;
+    }
     void *grown = actor_allocate(bytes);
     memcpy(grown, memory, old < bytes ? old : bytes);
     actor_free(memory);

@@ -214,7 +214,7 @@ static void sweep_actor(struct shard *shard, struct actor *actor) {
         actor_end(shard, actor, shard->fail_reason);
     } else if (actor->flags & ACTOR_IS_STOPPING) {
         actor_end(shard, actor, actor->stop_reason);
-    } else if (agreed && !actor->head) {
+    } else if (agreed && !actor->mailbox_count) { /* deferred ones count too */
         actor_end(shard, actor, ACTOR_PASSIVATED);
     }
 }

@@ -48,6 +48,9 @@ struct supervisor_spec {
  * actor_spawn by an actor that is not itself the supervisor (a listener spawns connections). */
 struct actor_id supervisor_of_class(const struct actor_class *class);
 
+/* A supervisor handles ACTOR_STOP by stopping its children in reverse; one that is a child is given
+ * as long as they need unless shutdown_ms says otherwise. One that is killed takes its children
+ * with it. */
 #define SUPERVISOR_ESCALATED 1 /* reason: too many restarts */
 
 #endif
