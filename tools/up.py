@@ -53,14 +53,15 @@ class Place:
         except OSError as error:
             refuse("the data directory %s cannot be used: %s." % (self.directory, error.strerror))
 
-    def port(self):
-        """The port that the configuration names, or None when there is no configuration yet."""
+    def ports(self):
+        """The ports that the configuration names, that of devices first; none when it does not exist yet."""
         try:
             with open(self.tern_conf, encoding="utf-8") as file:
-                found = re.search(r'^\s*listen\s*=.*:(\d+)"', file.read(), re.MULTILINE)
+                text = file.read()
         except FileNotFoundError:
-            return None
-        return int(found.group(1)) if found else PORT_DEFAULT
+            return []
+        lines = [re.search(r"^\s*%s\s*=(.*)$" % key, text, re.MULTILINE) for key in ("listen", "metrics")]
+        return [int(port) for line in lines if line for port in re.findall(r':(\d+)"', line.group(1))]
 
 
 def process_of(pid_file, program):
@@ -294,7 +295,9 @@ def main():
     if options.stop:
         print("Tern is stopped." if stop(place) else "Tern was not running.")
         return
-    port = place.port() or options.port or PORT_DEFAULT
+    first = options.port or PORT_DEFAULT
+    ports = place.ports() or [first, first + METRICS_PORT_AFTER]
+    port = ports[0]
     if options.port and options.port != port:
         refuse("%s says port %d; change it there." % (place.tern_conf, port))
     pid = process_of(place.node_pid, "tern-node")
@@ -303,7 +306,8 @@ def main():
     else:
         require_space(place.directory, DATA_MEGABYTES)
         require_space(ROOT, BUILD_MEGABYTES)
-        require_port(port)
+        for each in ports:
+            require_port(each)
         print("building", flush=True)
         build()
         write_configuration(place, port)
