@@ -26,7 +26,7 @@ struct reactor_socket {
     uint8_t ring;
     uint8_t flags;
     uint8_t operations; /* in flight in the kernel */
-    uint8_t reserved;
+    uint8_t ending;     /* what must wait for a shutdown in flight */
 };
 
 /* Something that becomes readable: a descriptor of a child process, of signals. Stays where it is

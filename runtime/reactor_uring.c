@@ -16,8 +16,10 @@
  *
  * Closing: cancel the receive (and, with a reset, the send), then close the descriptor. The kernel
  * takes the three in order, each may complete when it likes, and `operations` counts them: the
- * socket is gone when the count is zero. A reset is a connect to AF_UNSPEC, which makes TCP
- * disconnect with RST; SO_LINGER cannot be set on a direct descriptor before Linux 6.7.
+ * socket is gone when the count is zero. Only a shutdown is not taken in order: a worker thread of
+ * the kernel looks its descriptor up when it runs, which may be another socket's by then, so a
+ * close waits for its end. A reset is a connect to AF_UNSPEC, which makes TCP disconnect with RST;
+ * SO_LINGER cannot be set on a direct descriptor before Linux 6.7.
  */
 #include "runtime/log.h"
 #include "runtime/shard_internal.h"
@@ -46,6 +48,12 @@ enum socket_flags {
     SENDING = 32,    /* a send is posted */
     CONNECTING = 64, /* struct uring_connect is at work */
     CLOSING = 128,
+};
+
+enum socket_ending {
+    SHUTTING = 1,    /* a shutdown is in flight */
+    CLOSE_WAITS = 2, /* for it */
+    RESET_WAITS = 4,
 };
 
 struct uring_accept {
@@ -242,6 +250,7 @@ static void uring_shut(struct reactor *reactor, struct reactor_socket *socket) {
     sqe = socket_submission(reactor, socket, URING_STEP);
     io_uring_prep_shutdown(sqe, (int)socket->descriptor, SHUT_WR);
     sqe->flags |= IOSQE_FIXED_FILE;
+    socket->ending |= SHUTTING;
 }
 
 static void post_close(struct reactor *reactor, struct reactor_socket *socket) {
@@ -261,6 +270,12 @@ static void post_reset(struct reactor *reactor, struct reactor_socket *socket) {
         IOSQE_FIXED_FILE | IOSQE_IO_HARDLINK; /* the close follows, whatever comes of it */
 }
 
+static void post_end(struct reactor *reactor, struct reactor_socket *socket, bool reset) {
+    if (reset && socket->descriptor != NO_DESCRIPTOR)
+        post_reset(reactor, socket);
+    post_close(reactor, socket);
+}
+
 static void uring_close(struct reactor *reactor, struct reactor_socket *socket, bool reset) {
     CHECK((socket->flags & CLOSING) == 0);
     forget_starved(reactor, socket);
@@ -275,9 +290,21 @@ static void uring_close(struct reactor *reactor, struct reactor_socket *socket, 
         cancel(ring_of(reactor, socket), socket, URING_RECEIVE);
     if ((socket->flags & SENDING) != 0)
         cancel(ring_of(reactor, socket), socket, URING_SEND);
-    if (reset && socket->descriptor != NO_DESCRIPTOR)
-        post_reset(reactor, socket);
-    post_close(reactor, socket);
+    if ((socket->ending & SHUTTING) != 0) {
+        socket->ending |= reset ? CLOSE_WAITS | RESET_WAITS : CLOSE_WAITS;
+        return;
+    }
+    post_end(reactor, socket, reset);
+}
+
+/* A shutdown or a reset is done; after a shutdown what waited for it follows. */
+static void on_step(struct reactor *reactor, struct reactor_socket *socket) {
+    uint8_t ending = socket->ending;
+
+    socket->operations--;
+    socket->ending = 0;
+    if ((ending & CLOSE_WAITS) != 0)
+        post_end(reactor, socket, (ending & RESET_WAITS) != 0);
 }
 
 /* After each operation of a socket: true when it was the last one. */
@@ -537,6 +564,8 @@ static void dispatch_socket(struct reactor *reactor, struct reactor_socket *sock
         on_receive(reactor, socket, completion);
     else if (tag == URING_SEND)
         on_send(reactor, socket, completion->res);
+    else if (tag == URING_STEP)
+        on_step(reactor, socket);
     else
         socket->operations--;
     CHECK(tag != URING_CLOSE || completion->res == 0);

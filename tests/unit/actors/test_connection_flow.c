@@ -125,6 +125,24 @@ static void replies_overtake_mail(void **state) {
     peer_destroy(peer);
 }
 
+/* A socket's number in the kernel is used again at once: what ends one must not reach the next. */
+static void ending_one_connection_leaves_the_next_alone(void **state) {
+    struct wire_frame frame;
+    edge.node.shards = 1;
+    edge_start();
+    for (int i = 0; i < 600; i++) { /* in all ways of ending */
+        struct peer *peer = peer_login(edge.port, EDGE_STRANGER);
+        peer_expect(peer, WIRE_WELCOME, &frame);
+        if (i & 1)
+            peer_write_frame(peer, WEBSOCKET_BINARY, "no such cipher text", 19);
+        if (i & 2)
+            shutdown(peer->fd, SHUT_WR);
+        if ((i & 3) && i % 3)
+            peer_expect_close(peer);
+        peer_destroy(peer);
+    }
+}
+
 /* --- draining ----------------------------------------------------------------------------------
  */
 
@@ -192,6 +210,7 @@ int main(void) {
         EDGE_TEST(device_that_does_not_read_is_slow),
         EDGE_TEST(pings_without_reading_are_bounded),
         EDGE_TEST(replies_overtake_mail),
+        EDGE_TEST(ending_one_connection_leaves_the_next_alone),
         EDGE_TEST(drain_tells_everybody_and_ends),
         EDGE_TEST(drain_ends_at_its_deadline),
     };
