@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The figures: a line each, for people by default, or as JSON objects with what they ran on.
+ *
+ * A figure that was taken several times (--runs) is printed once, as the median.
+ */
+#ifndef TERN_BENCH_FIGURES_H
+#define TERN_BENCH_FIGURES_H
+
+#include <stdbool.h>
+
+/* Before the first figure. */
+void figures_begin(bool json);
+/* `name` and `unit` are constant or short (47 bytes): they are copied. */
+void figure_add(const char *name, const char *unit, double value);
+/* Prints what was added since the last time under a heading (people only) and forgets it. */
+void figures_print(const char *heading);
+
+/* What is going on now, on one line that the next one replaces; on a terminal only. */
+__attribute__((format(printf, 1, 2))) void progress(const char *format, ...);
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bench/options.h"
+
+#include "net/url.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXIT_USAGE 64 /* EX_USAGE of sysexits.h */
+
+static const char usage[] =
+    "Usage: tern-bench --quick                 the essential figures, within a minute\n"
+    "       tern-bench mail [options]          people online who write to each other (1, then 8\n"
+    "                                          messages in flight per pair)\n"
+    "       tern-bench mail --rate N           so many messages a second, whatever comes back\n"
+    "       tern-bench mail --offline          mail for people who come later\n"
+    "       tern-bench mail --idle N           people who come online and say nothing\n"
+    "       tern-bench accounts FILE --count N accounts for `tern-node import`, and for "
+    "--accounts\n"
+    "\n"
+    "  --pairs N      pairs of people online (500)     --window N    messages in flight per pair\n"
+    "  --body BYTES   of each message (100)            --seconds S   measured (5)\n"
+    "  --senders N, --receivers N, --each N            of --offline (100, 1000, 100)\n"
+    "  --runs N       so often; the median is shown    --json        one object a line\n"
+    "\n"
+    "A node of the bench's own is measured: the tern-node beside this program, with a fresh data\n"
+    "directory on a disk, authentication, encryption, fsync and hold on.\n"
+    "  --node FILE    another tern-node                --data DIR    where its directory is made\n"
+    "  --set 'K = V'  a line more for its cluster file\n"
+    "  --server ws://HOST:PORT --accounts FILE [--pid PID] [--metrics HOST:PORT]\n"
+    "                 a node that runs already (numeric, IPv4) and has these accounts; without\n"
+    "                 its pid the figures of CPU and memory are left out\n";
+
+enum {
+    OPTION_PAIRS = 256,
+    OPTION_WINDOW,
+    OPTION_BODY,
+    OPTION_SECONDS,
+    OPTION_RATE,
+    OPTION_OFFLINE,
+    OPTION_SENDERS,
+    OPTION_RECEIVERS,
+    OPTION_EACH,
+    OPTION_IDLE,
+    OPTION_RUNS,
+    OPTION_JSON,
+    OPTION_QUICK,
+    OPTION_NODE,
+    OPTION_DATA,
+    OPTION_SET,
+    OPTION_SERVER,
+    OPTION_ACCOUNTS,
+    OPTION_PID,
+    OPTION_METRICS,
+    OPTION_COUNT,
+};
+
+static const struct option options[] = {
+    {"pairs", required_argument, NULL, OPTION_PAIRS},
+    {"window", required_argument, NULL, OPTION_WINDOW},
+    {"body", required_argument, NULL, OPTION_BODY},
+    {"seconds", required_argument, NULL, OPTION_SECONDS},
+    {"rate", required_argument, NULL, OPTION_RATE},
+    {"offline", no_argument, NULL, OPTION_OFFLINE},
+    {"senders", required_argument, NULL, OPTION_SENDERS},
+    {"receivers", required_argument, NULL, OPTION_RECEIVERS},
+    {"each", required_argument, NULL, OPTION_EACH},
+    {"idle", required_argument, NULL, OPTION_IDLE},
+    {"runs", required_argument, NULL, OPTION_RUNS},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"quick", no_argument, NULL, OPTION_QUICK},
+    {"node", required_argument, NULL, OPTION_NODE},
+    {"data", required_argument, NULL, OPTION_DATA},
+    {"set", required_argument, NULL, OPTION_SET},
+    {"server", required_argument, NULL, OPTION_SERVER},
+    {"accounts", required_argument, NULL, OPTION_ACCOUNTS},
+    {"pid", required_argument, NULL, OPTION_PID},
+    {"metrics", required_argument, NULL, OPTION_METRICS},
+    {"count", required_argument, NULL, OPTION_COUNT},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+/* The options that are a number: where it goes, and what is allowed. */
+static bool number_take(int option, struct arguments *arguments) {
+    struct bench_options *bench = &arguments->bench;
+    const struct {
+        int option;
+        unsigned *value, least, most;
+    } numbers[] = {
+        {OPTION_PAIRS, &bench->pairs, 1, ACCOUNTS_MAX / 2},
+        {OPTION_WINDOW, &bench->window, 1, DEVICE_SENDS_MAX},
+        {OPTION_BODY, &bench->body_bytes, LOAD_BODY_BYTES_MIN, LOAD_BODY_BYTES_MAX},
+        {OPTION_RATE, &bench->rate, 1, 1000000},
+        {OPTION_SENDERS, &bench->senders, 1, 100000},
+        {OPTION_RECEIVERS, &bench->receivers, 1, 1000000},
+        {OPTION_EACH, &bench->each, 1, 1000},
+        {OPTION_IDLE, &bench->idle, 1, ACCOUNTS_MAX},
+        {OPTION_RUNS, &bench->runs, 1, 99},
+        {OPTION_COUNT, &arguments->accounts_count, 1, ACCOUNTS_MAX},
+    };
+    for (unsigned i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        char *end;
+        if (numbers[i].option != option)
+            continue;
+        errno = 0;
+        unsigned long value = strtoul(optarg, &end, 10);
+        if (*optarg < '0' || *optarg > '9' || *end != '\0' || errno != 0 ||
+            value < numbers[i].least || value > numbers[i].most) {
+            fprintf(stderr, "tern-bench: %s: a number from %u to %u is wanted\n", optarg,
+                    numbers[i].least, numbers[i].most);
+            return false;
+        }
+        *numbers[i].value = (unsigned)value;
+        return true;
+    }
+    return false;
+}
+
+static bool address_take(const char *text, struct socket_address *address) {
+    if (socket_address_parse(text, 0, address) == 0 && address->family == AF_INET &&
+        address->port != 0)
+        return true;
+    fprintf(stderr, "tern-bench: %s: a numeric IPv4 address with its port is wanted\n", text);
+    return false;
+}
+
+static bool server_take(struct bench_options *bench) {
+    const char *text = strncmp(optarg, "ws://", 5) == 0 ? optarg + 5 : optarg;
+    bench->server = optarg;
+    return address_take(text, &bench->server_address);
+}
+
+static bool seconds_take(struct bench_options *bench) {
+    char *end;
+    bench->seconds = strtod(optarg, &end);
+    if (*end == '\0' && bench->seconds >= 0.1 && bench->seconds <= 3600)
+        return true;
+    fprintf(stderr, "tern-bench: %s: 0.1 to 3600 seconds are wanted\n", optarg);
+    return false;
+}
+
+static bool setting_take(struct node_options *node) {
+    if (node->setting_count == NODE_SETTINGS_MAX)
+        return false;
+    node->settings[node->setting_count++] = optarg;
+    return true;
+}
+
+static bool option_take(int option, struct arguments *arguments) {
+    struct bench_options *bench = &arguments->bench;
+    switch (option) {
+    case OPTION_SECONDS:
+        return seconds_take(bench);
+    case OPTION_OFFLINE:
+        bench->offline = true;
+        return true;
+    case OPTION_JSON:
+        bench->json = true;
+        return true;
+    case OPTION_QUICK:
+        arguments->command = BENCH_QUICK;
+        return true;
+    case OPTION_NODE:
+        bench->node.program = optarg;
+        return true;
+    case OPTION_DATA:
+        bench->node.parent = optarg;
+        return true;
+    case OPTION_SET:
+        return setting_take(&bench->node);
+    case OPTION_SERVER:
+        return server_take(bench);
+    case OPTION_ACCOUNTS:
+        bench->accounts = optarg;
+        return true;
+    case OPTION_PID:
+        bench->source.pid = (pid_t)strtol(optarg, NULL, 10);
+        return bench->source.pid > 0;
+    case OPTION_METRICS:
+        bench->source.has_metrics = true;
+        return address_take(optarg, &bench->source.metrics);
+    default:
+        return number_take(option, arguments);
+    }
+}
+
+/* What stands there without dashes. */
+static bool command_take(int count, char **values, struct arguments *arguments) {
+    if (arguments->command == BENCH_QUICK)
+        return optind == count;
+    if (optind + 1 == count && strcmp(values[optind], "mail") == 0) {
+        arguments->command = BENCH_MAIL;
+        return true;
+    }
+    arguments->command = BENCH_ACCOUNTS;
+    arguments->accounts_file = optind + 2 == count ? values[optind + 1] : NULL;
+    return arguments->accounts_file != NULL && strcmp(values[optind], "accounts") == 0 &&
+           arguments->accounts_count > 0;
+}
+
+void arguments_read(int count, char **values, struct arguments *arguments) {
+    int option;
+    *arguments = (struct arguments){
+        .command = BENCH_MAIL,
+        .bench = {.runs = 1,
+                  .pairs = 500,
+                  .body_bytes = 100,
+                  .seconds = 5,
+                  .warm_seconds = 1,
+                  .senders = 100,
+                  .receivers = 1000,
+                  .each = 100},
+    };
+    bool good = true;
+    while (good && (option = getopt_long(count, values, "h", options, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(usage, stdout);
+            arguments->command = BENCH_DONE;
+            return;
+        }
+        good = option_take(option, arguments);
+    }
+    good = good && command_take(count, values, arguments) &&
+           (arguments->bench.server == NULL) == (arguments->bench.accounts == NULL);
+    if (good)
+        return;
+    fputs(usage, stderr);
+    arguments->command = BENCH_DONE;
+    arguments->status = EXIT_USAGE;
+}

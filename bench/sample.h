@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a node has used so far: read before and after a measured stretch, and subtracted.
+ *
+ * CPU and resident memory are those of the node's whole process tree (the heart, the serving child,
+ * programs it started), from /proc; the store's operations are from its /metrics. The load's own
+ * CPU stands beside them, so that a reader sees how the machine was shared.
+ */
+#ifndef TERN_BENCH_SAMPLE_H
+#define TERN_BENCH_SAMPLE_H
+
+#include "runtime/socket.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct sample_source {
+    pid_t pid;                     /* the tree's root; 0: unknown */
+    bool has_metrics;              /* `metrics` is known */
+    struct socket_address metrics; /* IPv4 */
+};
+
+struct sample {
+    uint64_t at_ns;
+    double cpu_us, load_cpu_us;
+    double resident_bytes;
+    double
+        kernel_bytes; /* of the whole machine: slab and page tables, what connections take there */
+    double store_operations; /* keys written or deleted since the node's start */
+};
+
+/* What isn't known is zero. */
+void sample_take(const struct sample_source *source, struct sample *sample);
+
+uint64_t clock_ns(void); /* monotonic */
+
+#endif

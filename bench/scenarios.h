@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is measured: each scenario starts a node (or uses the one that was named), brings people
+ * online, measures, checks that nothing was lost or shown twice, and adds its figures. README.md
+ * defines every figure.
+ *
+ * They answer 0, or negative after it has been said on standard error what went wrong; -EINTR: a
+ * signal ended it.
+ */
+#ifndef TERN_BENCH_SCENARIOS_H
+#define TERN_BENCH_SCENARIOS_H
+
+#include "bench/load.h"
+#include "bench/node_process.h"
+
+#include <stdbool.h>
+
+struct bench_options {
+    bool json;
+    unsigned runs, pairs, window, body_bytes; /* window 0: 1, then 8 */
+    double seconds, warm_seconds;             /* measured, and before it */
+    unsigned rate;                            /* 0: no open loop */
+    bool offline;
+    unsigned senders, receivers, each;
+    unsigned idle; /* 0: no idle connections */
+
+    const char *server; /* NULL: a node of our own */
+    const char *accounts;
+    struct socket_address server_address;
+    struct sample_source source; /* of the node that was named */
+    struct node_options node;
+};
+
+int scenario_online(const struct bench_options *options);
+int scenario_rate(const struct bench_options *options);
+int scenario_offline(const struct bench_options *options);
+int scenario_idle(const struct bench_options *options);
+
+/* --- what they share (scenario.c) --- */
+
+struct scenario {
+    const struct bench_options *options;
+    struct account *accounts;
+    struct node_process node;
+    struct sample_source source;
+    struct load load;
+};
+
+int scenario_begin(struct scenario *scenario, const struct bench_options *options, unsigned people,
+                   unsigned outbox_messages);
+void scenario_end(struct scenario *scenario);
+
+/* A measured stretch: what the node used, and what arrived, between two samples. */
+struct stretch {
+    struct sample before, after;
+    uint64_t messages; /* delivered */
+};
+void stretch_begin(struct scenario *scenario, struct stretch *stretch);
+void stretch_end(struct scenario *scenario, struct stretch *stretch);
+double stretch_seconds(const struct stretch *stretch);
+/* CPU of the node per message, in microseconds; `count` 0: nothing. */
+double stretch_cpu_us(const struct stretch *stretch, uint64_t count);
+
+/* "online_w8_cpu_us"; CPU only when the node's pid is known. */
+void figure_add_cpu(const struct scenario *scenario, const char *name, double value);
+/* Waits for options' seconds, and shows it. */
+int scenario_measure(const struct scenario *scenario, const char *what);
+double scenario_quantile_us(const struct scenario *scenario, double share);
+
+#endif
