@@ -23,7 +23,6 @@ struct class_entry {
     const struct actor_class *class;
     uint32_t messages_max, bytes_max;
     struct actor_id server; /* parent of activated actors, see actor_serve_class */
-    bool is_served;
     uint32_t index;
     uint64_t actors, spawned, ended, failed, passivated;
     uint64_t arrived, handled; /* in mailboxes: the difference waits there now */

@@ -198,11 +198,6 @@ static inline struct actor *shard_actor(const struct shard *shard, struct actor_
     return __builtin_expect(actor->id == id.bits, 1) ? actor : NULL;
 }
 
-static inline void *memory_take(struct shard *shard, size_t bytes) {
-    return bytes <= SLAB_BYTES_MAX ? slab_take(&shard->memory, slab_class_of(bytes))
-                                   : shard_allocate(shard, bytes);
-}
-
 /* --- runtime.c
  * --------------------------------------------------------------------------------------- */
 

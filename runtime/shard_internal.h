@@ -72,7 +72,7 @@ void owned_remove(struct owned *owned);
 /* --- memory of the shard, for handles and tables
  * ---------------------------------------------------- */
 
-/* Zeroed, from the shard's pools; at most 64 KiB come from slabs, more from the heap. Aborts when
+/* Zeroed, from the shard's pools; at most 16 KiB come from slabs, more from the heap. Aborts when
  * memory is out. Freed on the same shard with the same size. */
 void *shard_allocate(struct shard *shard, size_t bytes);
 void shard_free(struct shard *shard, void *memory, size_t bytes);
