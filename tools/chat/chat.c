@@ -15,12 +15,30 @@
 #define RECONNECT_MS_MAX 2000 /* of commands, which have little time */
 #define STAYING_RECONNECT_MS_MAX 30000
 
+static struct {
+    void (*before)(void *context);
+    void (*after)(void *context);
+    void *context;
+} say_between;
+
+void chat_say_between(void (*before)(void *context), void (*after)(void *context), void *context) {
+    say_between.before = before;
+    say_between.after = after;
+    say_between.context = context;
+}
+
 void chat_say(const char *format, ...) {
+    bool between = say_between.before != NULL;
+    FILE *out = between ? stdout : stderr;
     va_list list;
     va_start(list, format);
-    fputs("tern-chat: ", stderr);
-    vfprintf(stderr, format, list);
-    fputc('\n', stderr);
+    if (between)
+        say_between.before(say_between.context);
+    fputs(between ? "-- " : "tern-chat: ", out);
+    vfprintf(out, format, list);
+    fputc('\n', out);
+    if (between)
+        say_between.after(say_between.context);
     va_end(list);
 }
 

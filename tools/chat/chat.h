@@ -44,6 +44,9 @@ struct chat {
 
 /* "tern-chat: ..." and a line's end on standard error. */
 __attribute__((format(printf, 1, 2))) void chat_say(const char *format, ...);
+/* From now on what is said goes to standard output between these two, behind "-- ": for a program
+ * that has a line of input there. NULL: as before. */
+void chat_say_between(void (*before)(void *context), void (*after)(void *context), void *context);
 
 /* Opens the arguments' home. 0, or an exit code after a sentence. `make`: it may be new. */
 int chat_open(struct chat *chat, const struct arguments *arguments, bool make);

@@ -39,7 +39,15 @@ static bool note(void *context, const struct store_message *message) {
 }
 
 static bool put_state(void *context, const struct store_message *message) {
-    print_state(context, message);
+    print_state(context, message, message->state);
+    return false;
+}
+
+/* The state that was waited for is what is told, so that a script can rely on it; it may have come
+ * further by now, as `status` tells. */
+static bool put_goal(void *context, const struct store_message *message) {
+    struct chat *chat = context;
+    print_state(chat, message, chat->arguments->goal);
     return false;
 }
 
@@ -140,7 +148,10 @@ static int finish_send(struct chat *chat, struct sending *sending, int code) {
     if (code != CHAT_OK)
         code = end_early(chat, sending, code);
     if (sending->row != 0)
-        store_message(chat->store, sending->row, put_state, chat);
+        store_message(chat->store, sending->row,
+                      store_state_reached(sending->state, chat->arguments->goal) ? put_goal
+                                                                                 : put_state,
+                      chat);
     if (sending->row != 0 && has_failed(sending->state)) {
         chat_say("not delivered: %s", explain(sending));
         code = CHAT_REFUSED;

@@ -150,11 +150,11 @@ void print_history(struct chat *chat, const struct store_message *message) {
         put_line(chat, message);
 }
 
-void print_state(struct chat *chat, const struct store_message *message) {
-    const char *state = text_state(message->state);
+void print_state(struct chat *chat, const struct store_message *message, unsigned state) {
+    const char *name = text_state(state);
     if (chat->arguments->json) {
         json_t *object = make_id(message);
-        json_object_set_new(object, "state", json_string(state));
+        json_object_set_new(object, "state", json_string(name));
         if (message->code != 0)
             json_object_set_new(object, "code", json_string(wire_code_name(message->code)));
         put_json(object);
@@ -162,7 +162,7 @@ void print_state(struct chat *chat, const struct store_message *message) {
     }
     char id[TEXT_ID_CHARS + 1];
     text_format_id(id, &message->id);
-    printf("%s %s\n", id, state);
+    printf("%s %s\n", id, name);
 }
 
 void print_contact(struct chat *chat, const struct store_contact *contact) {

@@ -21,7 +21,7 @@ void print_history(struct chat *chat, const struct store_message *message);
 /* {"phone","name","user"}, or a line. */
 void print_contact(struct chat *chat, const struct store_contact *contact);
 /* "ID state", or {"id","state"}; with why it failed. */
-void print_state(struct chat *chat, const struct store_message *message);
+void print_state(struct chat *chat, const struct store_message *message, unsigned state);
 
 /* CHAT_OK, or CHAT_IO after a sentence: standard output took not everything. */
 int print_flush(void);

@@ -155,13 +155,14 @@ bool store_message_by_number(struct store *store, uint64_t number, store_message
 bool store_has_unshown(struct store *store);
 
 enum store_messages {
-    STORE_UNSHOWN,  /* others' that were never shown, as they arrived */
-    STORE_UNREAD,   /* others' in `chat` without a receipt, as they arrived */
-    STORE_OWED,     /* others' in any chat whose receipt the node lacks; by chat */
-    STORE_NUMBERED, /* own ones without a final answer, by number */
-    STORE_WAITING,  /* own ones without a number, as they were written */
-    STORE_CHAT,     /* the last `limit` of `chat`, in the chat's order */
-    STORE_RECENT,   /* the last `limit` of all chats, as they arrived */
+    STORE_UNSHOWN,    /* others' that were never shown, as they arrived */
+    STORE_UNREAD,     /* others' in `chat` without a receipt, as they arrived */
+    STORE_OWED,       /* others' in any chat whose receipt the node lacks; by chat */
+    STORE_NUMBERED,   /* own ones without a final answer, by number */
+    STORE_WAITING,    /* own ones without a number, as they were written */
+    STORE_CHAT,       /* the last `limit` of `chat`, in the chat's order */
+    STORE_ON_THE_WAY, /* own ones that are not read yet and may be, the newest first */
+    STORE_RECENT,     /* the last `limit` of all chats, as they arrived */
 };
 /* At most `limit` of them (0: all), until `visit` answers false. */
 void store_each_message(struct store *store, enum store_messages which, uint64_t chat,

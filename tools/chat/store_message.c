@@ -110,6 +110,8 @@ static const char *const queries[] = {
                    " ORDER BY lamport IS NULL DESC, lamport DESC, sender DESC, device DESC,"
                    " id DESC, row DESC LIMIT ?2)"
                    " ORDER BY lamport IS NULL, lamport, sender, device, id, row",
+    [STORE_ON_THE_WAY] = "SELECT " COLUMNS " FROM message WHERE own AND state < 3"
+                         " ORDER BY row DESC LIMIT ?2",
     [STORE_RECENT] = "SELECT " COLUMNS " FROM (SELECT * FROM message ORDER BY row DESC LIMIT ?2)"
                      " ORDER BY row",
 };
