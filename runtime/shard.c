@@ -388,7 +388,6 @@ bool shard_step(struct shard *shard) {
     shard->now_ms = shard->now_ns / 1000000;
     take_arrivals(shard);
     timer_advance(shard, shard->now_ns);
-    shard->io_next_ns = io_turn(shard);
     if (shard->idle_ms_min && shard->now_ns >= shard->sweep_next_ns)
         sweep(shard);
     bool more = shard->brood_work && brood_work(shard);
@@ -397,6 +396,7 @@ bool shard_step(struct shard *shard) {
         counter_add(shard->counters.turns, 1);
         counter_add(shard->counters.busy_ns, clock_read(shard) - shard->now_ns);
     }
+    shard->io_next_ns = io_turn(shard); /* after the actors, who may have started time limits */
     shard_publish(shard);
     return more || shard->run_head || has_arrivals(shard);
 }
