@@ -25,8 +25,7 @@ struct program_ended {
 int program_start(const char *const arguments[], const void *input, size_t input_bytes,
                   uint32_t timeout_ms, uint64_t reference);
 
-/* --- the seam
- * -------------------------------------------------------------------------------------- */
+/* --- the seam -------------------------------------------------------------------------------- */
 
 struct shard;
 struct program;         /* program.c's own */

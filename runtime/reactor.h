@@ -84,8 +84,7 @@ struct reactor_ops {
     unsigned (*rings)(const struct reactor *reactor);
 };
 
-/* --- what socket.c is told
- * ------------------------------------------------------------------------ */
+/* --- what socket.c is told ------------------------------------------------------------------- */
 
 /* Returns where the implementation may keep what it knows of the new socket, or NULL if it is not
  * wanted any more; then the implementation closes it without a report. `peer` is the kernel's. */

@@ -22,8 +22,7 @@ struct socket_table;  /* socket.c's own */
 struct program_table; /* program.c's own */
 struct shard;
 
-/* --- the current shard, and what a file of the runtime may know of it
- * ------------------------------ */
+/* --- the current shard, and what a file of the runtime may know of it ------------------------ */
 
 /* NULL on a thread that is no shard. The simulator swaps it. */
 struct shard *shard_current(void);
@@ -38,8 +37,7 @@ uint64_t shard_now_ns(const struct shard *shard);
 struct socket_table **shard_sockets(struct shard *shard);
 struct program_table **shard_programs(struct shard *shard);
 
-/* --- completions become messages
- * ------------------------------------------------------------------- */
+/* --- completions become messages ------------------------------------------------------------- */
 
 /* Gives a system message to an actor of this shard: never refused by a bound, keeps its place. When
  * the actor is no more the message is destroyed and counted. Takes the message. */
@@ -53,8 +51,7 @@ bool shard_actor_lives(const struct shard *shard, struct actor_id actor);
 typedef void (*shard_give_back_fn)(struct shard *shard, struct message *message);
 void shard_lend(struct shard *shard, struct message *message, shard_give_back_fn giver);
 
-/* --- handles that an actor owns
- * -------------------------------------------------------------------- */
+/* --- handles that an actor owns -------------------------------------------------------------- */
 
 /* Embedded in a handle (a socket, a running program). When its actor ends, after terminate, each
  * handle still on the actor's list is taken off it and `release` is called once, on the shard's
@@ -69,16 +66,14 @@ void owned_add(struct owned *owned, void (*release)(struct owned *owned));
 /* Takes it off its owner's list, if it has one. */
 void owned_remove(struct owned *owned);
 
-/* --- memory of the shard, for handles and tables
- * ---------------------------------------------------- */
+/* --- memory of the shard, for handles and tables --------------------------------------------- */
 
 /* Zeroed, from the shard's pools; at most 16 KiB come from slabs, more from the heap. Aborts when
  * memory is out. Freed on the same shard with the same size. */
 void *shard_allocate(struct shard *shard, size_t bytes);
 void shard_free(struct shard *shard, void *memory, size_t bytes);
 
-/* --- what sockets and programs want of the thread loop: io.c -------------------------------------
- */
+/* --- what sockets and programs want of the thread loop: io.c --------------------------------- */
 
 /* Once per turn, when its actors have run (they may have closed sockets or started programs):
  * closes what lingered long enough, kills programs that ran too long, accepts again after a pause
@@ -99,8 +94,7 @@ void io_counters_read(struct shard *shard, struct io_counters *counters);
 /* An event of the runtime's own, seen as those of actor_count. Constant names. */
 void shard_count(struct shard *shard, const char *name, uint64_t n);
 
-/* --- for the thread loop and for tests that drive shards by hand
- * ------------------------------------- */
+/* --- for the thread loop and for tests that drive shards by hand ----------------------------- */
 
 /* Runs one turn. True: more is ready to run now. False: poll may wait for `shard_idle_ns`. */
 bool shard_step(struct shard *shard);

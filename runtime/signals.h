@@ -26,8 +26,7 @@ void signals_block(void);
  * or what the kernel says. */
 int signal_subscribe(int signal);
 
-/* --- the seam
- * -------------------------------------------------------------------------------------- */
+/* --- the seam -------------------------------------------------------------------------------- */
 
 struct shard;
 struct signal_source; /* the implementation's own */

@@ -17,8 +17,7 @@
 
 #define SLOT_BITS 24
 
-/* --- the table
- * ------------------------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------------------------- */
 
 struct socket_table *socket_table_of(struct shard *shard) {
     struct socket_table **place;
@@ -119,8 +118,7 @@ void sockets_finish(struct socket_table *table) {
     }
 }
 
-/* --- closing
- * --------------------------------------------------------------------------------------- */
+/* --- closing --------------------------------------------------------------------------------- */
 
 static void enter_queue(struct socket_table *table, struct socket *socket) {
     socket->closing.due_ns = shard_now_ns(table->shard) + (uint64_t)SOCKET_CLOSE_MS * 1000000;
@@ -263,8 +261,7 @@ void socket_message_freed(struct shard *shard, struct message *lent) {
         closed_freed(table, message_as(lent, struct socket_closed));
 }
 
-/* --- opening
- * --------------------------------------------------------------------------------------- */
+/* --- opening --------------------------------------------------------------------------------- */
 
 static void make_own(struct socket *socket) {
     socket->owner = actor_self();
@@ -325,8 +322,7 @@ void reactor_on_connected(struct shard *shard, struct reactor_socket *io, int er
     shard_post(shard, owner, &message);
 }
 
-/* --- receiving
- * ------------------------------------------------------------------------------------- */
+/* --- receiving ------------------------------------------------------------------------------- */
 
 void reactor_on_data(struct shard *shard, struct reactor_socket *io, uint8_t *bytes,
                      uint32_t length, uint32_t lender) {
@@ -393,8 +389,7 @@ void socket_resume(struct socket_id id) {
         socket_ops(table)->receive(shard_reactor(table->shard), &socket->io, true);
 }
 
-/* --- sending
- * --------------------------------------------------------------------------------------- */
+/* --- sending --------------------------------------------------------------------------------- */
 
 int socket_send(struct socket_id id, struct socket_buffer **given, size_t offset, size_t length) {
     struct socket_table *table = socket_table_of(shard_current());

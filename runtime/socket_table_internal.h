@@ -104,8 +104,7 @@ void socket_message_freed(struct shard *shard, struct message *lent);
  * never. */
 uint64_t listeners_turn(struct socket_table *table, uint64_t now_ns);
 
-/* --- buffers: a sent one is the reactor's until its completion
- * ------------------------------------ */
+/* --- buffers: a sent one is the reactor's until its completion ------------------------------- */
 
 struct socket_buffer {
     union {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "socket_peer.h"
+#include "tests/unit/runtime/socket_peer.h"
 
 #include "runtime/socket.h"
 #include "runtime/socket_internal.h"
@@ -31,8 +31,7 @@ static struct scene *scene_here(void) {
     return actor_context();
 }
 
-/* --- sending
- * --------------------------------------------------------------------------------------- */
+/* --- sending --------------------------------------------------------------------------------- */
 
 static int send_bytes(struct peer *peer, const void *bytes, size_t length) {
     struct socket_buffer *buffer = socket_buffer_create(length);
@@ -102,8 +101,7 @@ static void refusals(struct peer *peer) {
     /* `second` goes with the actor. */
 }
 
-/* --- events
- * ---------------------------------------------------------------------------------------- */
+/* --- events ---------------------------------------------------------------------------------- */
 
 static void count(struct peer *peer, const uint8_t *bytes, size_t length) {
     for (size_t i = 0; i < length; i++)
@@ -243,8 +241,7 @@ static const struct actor_class peer_class = {
     .handler_count = sizeof peer_handlers / sizeof peer_handlers[0],
 };
 
-/* --- the listener
- * ---------------------------------------------------------------------------------- */
+/* --- the listener ---------------------------------------------------------------------------- */
 
 static int listener_init(void *state, const void *argument) {
     return socket_accept(scene_here()->listener.fd, scene_here()->outstanding);
@@ -271,8 +268,7 @@ const struct actor_class listener_class = {
     .handler_count = sizeof listener_handlers / sizeof listener_handlers[0],
 };
 
-/* --- the scene
- * ------------------------------------------------------------------------------------- */
+/* --- the scene ------------------------------------------------------------------------------- */
 
 void scene_start_with(struct scene *scene, const struct actor_class *class) {
     static struct supervisor_child child;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sockets through actors: a real runtime of one shard on the real reactor, real clients on
  * loopback. */
-#include "socket_peer.h"
+#include "tests/unit/runtime/socket_peer.h"
 
 #include "runtime/socket_internal.h"
 
@@ -370,8 +370,7 @@ static void send_refuses_a_second_one_and_what_is_not_the_callers(void **state) 
     scene_stop(&scene);
 }
 
-/* --- connecting
- * ------------------------------------------------------------------------------------ */
+/* --- connecting ------------------------------------------------------------------------------ */
 
 static int caller_init(void *state, const void *argument) {
     struct scene *scene = actor_context();

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The io_uring reactor: streams. Receiving into provided buffers, sending, closing.
+ *
+ * Closing: cancel the receive (and the send), then close the descriptor. The kernel takes these in
+ * order, each may complete when it likes, and `operations` counts them: the socket is gone when the
+ * count is zero. Only a shutdown is not taken in order: a worker thread of the kernel looks its
+ * descriptor up when it runs, which may be another socket's by then, so a close waits for its end.
+ * A reset is a connect to AF_UNSPEC, which makes TCP disconnect with RST; SO_LINGER cannot be set
+ * on a direct descriptor before Linux 6.7.
+ */
+#include "runtime/reactor_uring_internal.h"
+
+#include <errno.h>
+
+static const struct sockaddr no_peer = {.sa_family = AF_UNSPEC};
+
+/* --- receiving ------------------------------------------------------------------------------- */
+
+static void post_receive(struct reactor *reactor, struct reactor_socket *socket) {
+    struct io_uring_sqe *sqe = uring_socket_submission(reactor, socket, URING_RECEIVE);
+
+    io_uring_prep_recv_multishot(sqe, (int)socket->descriptor, NULL, 0, 0);
+    sqe->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
+    sqe->buf_group = URING_BUFFER_GROUP;
+    socket->flags |= IO_RECEIVING;
+}
+
+/* The data waits in the socket until buffers have come back. */
+static void starve(struct reactor *reactor, struct reactor_socket *socket) {
+    struct uring *ring = uring_of(reactor, socket);
+
+    if (ring->starved_count == URING_STARVED_MAX) {
+        post_receive(reactor, socket); /* tries again in the next poll */
+        return;
+    }
+    ring->starved[(ring->starved_head + ring->starved_count++) % URING_STARVED_MAX] = socket;
+    socket->flags |= IO_STARVED;
+}
+
+/* Rare: a socket that is paused or closed while it waits for a buffer. */
+static void forget_starved(struct reactor *reactor, struct reactor_socket *socket) {
+    struct uring *ring = uring_of(reactor, socket);
+
+    if ((socket->flags & IO_STARVED) == 0)
+        return;
+    socket->flags &= (uint8_t)~IO_STARVED;
+    for (unsigned i = 0; i < ring->starved_count; i++) {
+        unsigned place = (ring->starved_head + i) % URING_STARVED_MAX;
+        if (ring->starved[place] == socket)
+            ring->starved[place] = NULL;
+    }
+}
+
+void uring_feed_starved(struct reactor *reactor, struct uring *ring) {
+    unsigned room = ring->buffer_count - ring->buffers_lent;
+
+    while (ring->starved_count > 0 && room > 0) {
+        struct reactor_socket *socket = ring->starved[ring->starved_head];
+
+        ring->starved_head = (ring->starved_head + 1) % URING_STARVED_MAX;
+        ring->starved_count--;
+        if (socket == NULL)
+            continue;
+        socket->flags &= (uint8_t)~IO_STARVED;
+        post_receive(reactor, socket);
+        room--;
+    }
+}
+
+void uring_receive(struct reactor *reactor, struct reactor_socket *socket, bool start) {
+    if ((socket->flags & (IO_CLOSING | IO_ENDED)) != 0)
+        return;
+    if (start) {
+        socket->flags |= IO_WANTED;
+        if ((socket->flags & (IO_RECEIVING | IO_STARVED)) == 0)
+            post_receive(reactor, socket);
+        return; /* one that is being canceled is posted again when it has ended */
+    }
+    socket->flags &= (uint8_t)~IO_WANTED;
+    forget_starved(reactor, socket);
+    if ((socket->flags & (IO_RECEIVING | IO_CANCELING)) == IO_RECEIVING) {
+        uring_cancel(uring_of(reactor, socket), socket, URING_RECEIVE);
+        socket->flags |= IO_CANCELING;
+    }
+}
+
+void uring_give_back(struct reactor *reactor, uint32_t lender) {
+    uring_buffer_give(reactor->rings[lender >> 16], lender & 0xffff);
+}
+
+static void on_receive_end(struct reactor *reactor, struct reactor_socket *socket, int result) {
+    socket->operations--;
+    socket->flags &= (uint8_t) ~(IO_RECEIVING | IO_CANCELING);
+    if ((socket->flags & IO_CLOSING) != 0)
+        return;
+    if (result == -ENOBUFS && (socket->flags & IO_WANTED) != 0) {
+        starve(reactor, socket);
+    } else if (result > 0 || result == -ECANCELED || result == -EINTR || result == -EAGAIN ||
+               result == -ENOBUFS) {
+        if ((socket->flags & IO_WANTED) != 0)
+            post_receive(reactor, socket);
+    } else {
+        socket->flags |= IO_ENDED;
+        reactor->reported++;
+        reactor_on_received_all(reactor->shard, socket, result);
+    }
+}
+
+void uring_on_receive(struct reactor *reactor, struct reactor_socket *socket,
+                      const struct io_uring_cqe *completion) {
+    struct uring *ring = uring_of(reactor, socket);
+
+    if ((completion->flags & IORING_CQE_F_BUFFER) != 0) {
+        uint32_t buffer = completion->flags >> IORING_CQE_BUFFER_SHIFT;
+
+        ring->buffers_lent++;
+        if (completion->res <= 0 || (socket->flags & IO_CLOSING) != 0) {
+            uring_buffer_give(ring, buffer);
+        } else {
+            reactor->reported++;
+            reactor_on_data(reactor->shard, socket, uring_buffer(ring, buffer),
+                            (uint32_t)completion->res, (uint32_t)socket->ring << 16 | buffer);
+        }
+    }
+    if ((completion->flags & IORING_CQE_F_MORE) == 0)
+        on_receive_end(reactor, socket, completion->res);
+}
+
+/* --- sending and closing --------------------------------------------------------------------- */
+
+void uring_send(struct reactor *reactor, struct reactor_socket *socket, const uint8_t *bytes,
+                size_t length) {
+    struct io_uring_sqe *sqe = uring_socket_submission(reactor, socket, URING_SEND);
+
+    CHECK((socket->flags & (IO_SENDING | IO_CLOSING)) == 0);
+    /* Not MSG_WAITALL: after 128 polls for one request the kernel gives it to a worker thread,
+     * where it blocks, and a few peers that do not read would hold up every other one's shutdown.
+     */
+    io_uring_prep_send(sqe, (int)socket->descriptor, bytes, length, MSG_NOSIGNAL);
+    sqe->flags |= IOSQE_FIXED_FILE;
+    socket->flags |= IO_SENDING;
+}
+
+void uring_on_send(struct reactor *reactor, struct reactor_socket *socket, int result) {
+    socket->operations--;
+    socket->flags &= (uint8_t)~IO_SENDING;
+    reactor->reported++;
+    reactor_on_sent(reactor->shard, socket, result);
+}
+
+void uring_shut(struct reactor *reactor, struct reactor_socket *socket) {
+    struct io_uring_sqe *sqe;
+
+    if ((socket->flags & IO_CLOSING) != 0)
+        return;
+    sqe = uring_socket_submission(reactor, socket, URING_STEP);
+    io_uring_prep_shutdown(sqe, (int)socket->descriptor, SHUT_WR);
+    sqe->flags |= IOSQE_FIXED_FILE;
+    socket->ending |= IO_SHUTTING;
+}
+
+void uring_post_close(struct reactor *reactor, struct reactor_socket *socket) {
+    struct io_uring_sqe *sqe = uring_socket_submission(reactor, socket, URING_CLOSE);
+
+    if (socket->descriptor == URING_NO_DESCRIPTOR)
+        io_uring_prep_nop(sqe);
+    else
+        io_uring_prep_close_direct(sqe, socket->descriptor);
+}
+
+static void post_reset(struct reactor *reactor, struct reactor_socket *socket) {
+    struct io_uring_sqe *sqe = uring_socket_submission(reactor, socket, URING_STEP);
+
+    io_uring_prep_connect(sqe, (int)socket->descriptor, &no_peer, sizeof no_peer);
+    sqe->flags |=
+        IOSQE_FIXED_FILE | IOSQE_IO_HARDLINK; /* the close follows, whatever comes of it */
+}
+
+static void post_end(struct reactor *reactor, struct reactor_socket *socket, bool reset) {
+    if (reset && socket->descriptor != URING_NO_DESCRIPTOR)
+        post_reset(reactor, socket);
+    uring_post_close(reactor, socket);
+}
+
+void uring_close(struct reactor *reactor, struct reactor_socket *socket, bool reset) {
+    CHECK((socket->flags & IO_CLOSING) == 0);
+    forget_starved(reactor, socket);
+    socket->flags |= IO_CLOSING;
+    if ((socket->flags & IO_CONNECTING) != 0) {
+        for (struct uring_connect *at = reactor->connects; at != NULL; at = at->next)
+            if (at->socket == socket)
+                uring_cancel(uring_of(reactor, socket), at, URING_CONNECT);
+        return; /* closed when the connect has ended */
+    }
+    if ((socket->flags & (IO_RECEIVING | IO_CANCELING)) == IO_RECEIVING)
+        uring_cancel(uring_of(reactor, socket), socket, URING_RECEIVE);
+    if ((socket->flags & IO_SENDING) != 0)
+        uring_cancel(uring_of(reactor, socket), socket, URING_SEND);
+    if ((socket->ending & IO_SHUTTING) != 0) {
+        socket->ending |= reset ? IO_CLOSE_WAITS | IO_RESET_WAITS : IO_CLOSE_WAITS;
+        return;
+    }
+    post_end(reactor, socket, reset);
+}
+
+/* A shutdown or a reset is done; after a shutdown what waited for it follows. */
+void uring_on_step(struct reactor *reactor, struct reactor_socket *socket) {
+    uint8_t ending = socket->ending;
+
+    socket->operations--;
+    socket->ending = 0;
+    if ((ending & IO_CLOSE_WAITS) != 0)
+        post_end(reactor, socket, (ending & IO_RESET_WAITS) != 0);
+}
+
+void uring_finish_if_gone(struct reactor *reactor, struct reactor_socket *socket) {
+    if ((socket->flags & IO_CLOSING) == 0 || socket->operations != 0)
+        return;
+    CHECK(uring_of(reactor, socket)->used > 0);
+    uring_of(reactor, socket)->used--;
+    reactor->reported++;
+    reactor_on_closed(reactor->shard, socket);
+}
