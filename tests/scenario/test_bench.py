@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tern-bench: every figure is there with a sane value (no figure is judged: machines differ)."""
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from harness import BIN, children, wait_until
+
+BENCH = os.path.join(BIN, "tern-bench")
+ONLINE = {"online_w%d_%s" % (window, what) for window in (1, 8)
+          for what in ("cpu_us", "per_s", "load_cpu_us", "p50_us", "p99_us", "p999_us", "store_writes")}
+ONLINE |= {"online_p50_us", "online_p99_us", "online_p999_us", "online_store_writes"}
+RATE = {"rate_cpu_us", "rate_per_s", "rate_p50_us", "rate_p99_us", "rate_p999_us", "rate_store_writes"}
+OFFLINE = {"offline_accepted_per_s", "offline_cpu_us", "offline_store_writes", "drained_per_s", "drained_cpu_us"}
+IDLE = {"login_cpu_us", "login_per_s", "idle_connection_bytes", "idle_kernel_bytes"}
+
+
+def bench(*arguments, status=0):
+    process = subprocess.run([BENCH, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    assert process.returncode == status, process.stderr
+    return process
+
+
+def figures(*arguments):
+    """The values by name; each line must say what it is and what it ran on."""
+    values = {}
+    for line in bench(*arguments, "--json").stdout.splitlines():
+        figure = json.loads(line)
+        assert isinstance(figure["value"], float) and figure["unit"], figure
+        assert figure["cpu"] and figure["cores"] >= 1 and figure["kernel"], figure
+        assert figure["build"] in ("debug", "release"), figure
+        assert figure["name"] not in values
+        values[figure["name"]] = figure["value"]
+    return values
+
+
+def test_bench_prints_all_figures_of_people_online(tmp_path):
+    values = figures("mail", "--pairs", "10", "--seconds", "1", "--data", str(tmp_path))
+    assert set(values) == ONLINE
+    assert min(values[name] for name in ONLINE if name.endswith("per_s")) > 0
+    assert min(values[name] for name in ONLINE if name.endswith("cpu_us")) > 0
+    assert values["online_p50_us"] <= values["online_p99_us"] <= values["online_p999_us"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_bench_measures_one_window(tmp_path):
+    values = figures("mail", "--pairs", "2", "--window", "3", "--seconds", "0.5", "--data", str(tmp_path))
+    assert {"online_w3_cpu_us", "online_p99_us"} < set(values)
+    assert not any(name.startswith(("online_w1_", "online_w8_")) for name in values)
+
+
+def test_bench_prints_all_figures_of_a_rate(tmp_path):
+    values = figures("mail", "--pairs", "10", "--rate", "500", "--seconds", "1", "--data", str(tmp_path))
+    assert set(values) == RATE
+    assert values["rate_per_s"] > 0
+
+
+def test_bench_drains_what_was_sent_to_people_offline(tmp_path):
+    values = figures("mail", "--offline", "--senders", "3", "--receivers", "60", "--each", "5",
+                     "--data", str(tmp_path))
+    assert set(values) == OFFLINE
+    assert values["offline_store_writes"] >= 1  # nobody was there: each is on disk before it is sent
+    assert values["offline_accepted_per_s"] > 0 and values["drained_per_s"] > 0
+
+
+def test_bench_measures_idle_connections(tmp_path):
+    values = figures("mail", "--idle", "100", "--data", str(tmp_path))
+    assert set(values) == IDLE
+    assert values["login_per_s"] > 0
+
+
+def test_bench_measures_a_node_that_was_named(make_node, tmp_path):
+    people = str(tmp_path / "people.jsonl")
+    bench("accounts", people, "--count", "4")
+    node = make_node(start=False)
+    subprocess.run([os.path.join(BIN, "tern-node"), "import", people, "--config", node.config], check=True,
+                   capture_output=True)
+    node.start()
+    named = ("mail", "--server", node.url, "--accounts", people, "--pairs", "2", "--seconds", "0.5")
+    values = figures(*named)
+    assert values["online_w8_per_s"] > 0 and "online_w8_cpu_us" not in values
+    values = figures(*named, "--pid", str(node.process.pid), "--metrics", "127.0.0.1:%d" % node.metrics_port)
+    assert "online_w8_cpu_us" in values and "online_store_writes" in values
+    assert node.stop() == 0
+
+
+def test_bench_says_when_accounts_are_unknown(node, tmp_path):
+    people = str(tmp_path / "people.jsonl")
+    bench("accounts", people, "--count", "4")
+    failed = bench("mail", "--server", node.url, "--accounts", people, "--pairs", "2", status=1)
+    assert "doesn't know" in failed.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_bench_leaves_no_node_behind(how, tmp_path):
+    with subprocess.Popen([BENCH, "mail", "--pairs", "2", "--seconds", "60", "--data", str(tmp_path)]) as process:
+        def node():
+            return [(heart, child) for heart in children(process.pid) for child in children(heart)]
+
+        heart, child = wait_until(node, what="the node")[0]
+        process.send_signal(how)
+        assert process.wait(30) in (130, -signal.SIGKILL)
+    wait_until(lambda: not os.path.exists("/proc/%d" % heart) and not os.path.exists("/proc/%d" % child),
+               what="the node's end")
+    if how == signal.SIGINT:
+        assert os.listdir(tmp_path) == []
