@@ -52,8 +52,8 @@ struct editor {
 static unsigned columns_of(const uint8_t *bytes, size_t length) {
     unsigned columns = 0;
     uint32_t point;
-    for (size_t at = 0; at < length;) {
-        at += text_decode(bytes + at, length - at, &point);
+    for (size_t at = 0, size; at < length; at += size) {
+        size = text_decode(bytes + at, length - at, &point);
         columns += point == '\n' ? 1 : text_columns(point);
     }
     return columns;

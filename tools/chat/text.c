@@ -64,8 +64,8 @@ bool text_is_name(const char *text) {
     uint32_t point;
     if (length == 0 || length > NAME_BYTES_MAX || !utf8_is_valid((const uint8_t *)text, length))
         return false;
-    for (size_t at = 0; at < length;) {
-        at += text_decode((const uint8_t *)text + at, length - at, &point);
+    for (size_t at = 0, size; at < length; at += size) {
+        size = text_decode((const uint8_t *)text + at, length - at, &point);
         if (is_harmful(point))
             return false;
     }
