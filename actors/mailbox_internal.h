@@ -111,7 +111,13 @@ struct queue {
 
 /* --- what a device sends (mailbox_send.c) --- */
 
-enum sent_state { SENT_UNKNOWN, SENT_OPEN, SENT_RETRYABLE, SENT_ANSWERED };
+enum sent_state {
+    SENT_UNKNOWN,
+    SENT_OPEN,      /* under way */
+    SENT_RETRYABLE, /* refused for now; the device sends it again */
+    SENT_SETTLED,   /* its end is known and told when all before it have been */
+    SENT_ANSWERED,
+};
 enum sent_phase { SENT_TO_PEER, SENT_WAITS_FOR_OWN, SENT_TO_OWN };
 
 /* One number of the window. */
@@ -120,11 +126,11 @@ struct sent {
     uint64_t number;
     uint64_t time_ms;
     uint64_t sequence;
-    struct message *send; /* OPEN: the MAILBOX_SEND */
+    struct message *send; /* OPEN, SETTLED: the MAILBOX_SEND */
     uint32_t opened_ms;
     uint8_t state;   /* enum sent_state */
     uint8_t phase;   /* enum sent_phase */
-    uint8_t code;    /* enum wire_code, of the answer */
+    uint8_t code;    /* SETTLED, ANSWERED: an enum wire_code */
     uint8_t attempt; /* tells late answers apart */
     uint8_t tries;   /* deliveries to mailboxes that failed */
     uint8_t waits;   /* OPEN: not yet sent, the peer is being met */
@@ -134,13 +140,14 @@ _Static_assert(sizeof(struct sent) <= 64, "a window is small");
 
 struct sends {
     uint64_t next;        /* the number that is expected */
+    uint64_t told_below;  /* all below have had their final answer */
     uint64_t ok_below;    /* all below were answered ok, or are settled for the device */
     uint64_t ok_saved;    /* ok_below as it was written last */
     uint64_t again_below; /* numbers below may have been delivered by an earlier mailbox */
     uint64_t retry_low;   /* lowest RETRYABLE number, 0: none. Nothing above is taken before it. */
     struct sent *ring;    /* by number; `capacity` of them, a power of two, or NULL */
     uint32_t capacity;
-    uint32_t open;
+    uint32_t open, settled; /* numbers in these states */
 };
 
 /* --- devices --- */

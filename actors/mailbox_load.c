@@ -214,7 +214,7 @@ static struct device *device_add(struct mailbox *mailbox, uint32_t number, bool 
                               .sequence_next = 1,
                               .sequence_durable = 1,
                               .sequence_reserved = 1,
-                              .sends = {.next = 1, .ok_below = 1, .ok_saved = 1}};
+                              .sends = {.next = 1, .told_below = 1, .ok_below = 1, .ok_saved = 1}};
     return device;
 }
 
@@ -291,8 +291,9 @@ static void apply_run(struct mailbox *mailbox, const struct load_run *run,
         const struct record_queue *record = &run->record;
         device->sequence_next = record->sequence_reserved ? record->sequence_reserved : 1;
         device->sequence_durable = device->sequence_reserved = device->sequence_next;
-        device->sends.next = device->sends.ok_below = device->sends.ok_saved =
-            record->send_high + 1;
+        uint64_t next = record->send_high + 1;
+        device->sends.next = device->sends.told_below = next;
+        device->sends.ok_below = device->sends.ok_saved = next;
         device->suspect_sequence = record->suspect_sequence;
         device->suspect_attempts = record->suspect_attempts;
     }

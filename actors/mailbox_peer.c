@@ -2,9 +2,9 @@
 /*
  * The mailboxes that this one delivers to.
  *
- *   UNKNOWN ──first delivery, by name──► MEETING ──MET──► KNOWN ──by id, monitored──┐
- *      ▲                                                    │                       │
- *      └───────────────── down, or overdue while meeting ◄──┴───────────────────────┘
+ *   UNKNOWN ──first delivery, by name──► MEETING ──MET──► KNOWN: by id, monitored
+ *      ▲                                    │               │
+ *      └──────────── not met in time ◄──────┘◄──── down ◄───┘
  *
  * While meeting, further deliveries wait. When a known peer goes down every open delivery to it is
  * made again, in order, before any new one: a new incarnation gets nothing by the old one's id, so
@@ -19,6 +19,8 @@
 #define PEERS_FIRST 4u
 #define PEERS_MAX 64u
 #define PEER_KEPT_MS 60000u
+#define MEETING_MS \
+    1000u /* then it is tried again: the first delivery may be lost with its mailbox */
 #define TRIES_MAX 3
 #define RETRY_AFTER_MS 500
 
@@ -31,7 +33,8 @@ struct peer {
     uint32_t open;  /* deliveries that are not settled, those that wait included */
     uint32_t order; /* for mailbox_deliver.order */
     uint32_t used_ms;
-    uint8_t state; /* enum peer_state */
+    uint32_t meeting_ms; /* MEETING: since then */
+    uint8_t state;       /* enum peer_state */
 };
 
 /* --- the table --- */
@@ -85,15 +88,6 @@ static struct peer *find_or_add(struct mailbox *mailbox, uint64_t user) {
     return peer;
 }
 
-void mailbox_peers_tick(struct mailbox *mailbox) {
-    uint32_t now_ms = mailbox_now();
-    for (unsigned i = mailbox->peer_count; i-- > 0;) {
-        struct peer *peer = &mailbox->peers[i];
-        if (!peer->open && now_ms - peer->used_ms >= PEER_KEPT_MS)
-            forget(mailbox, peer);
-    }
-}
-
 /* --- delivering --- */
 
 struct message *mailbox_deliver_create(struct mailbox *mailbox, struct device *device,
@@ -135,6 +129,7 @@ static bool transmit(struct mailbox *mailbox, struct peer *peer, struct device *
         return false;
     }
     peer->state = meet ? PEER_MEETING : PEER_KNOWN;
+    peer->meeting_ms = mailbox_now();
     sent->waits = 0;
     return true;
 }
@@ -261,6 +256,20 @@ bool mailbox_peer_down(struct mailbox *mailbox, const struct actor_down *down) {
         return true;
     }
     return false;
+}
+
+void mailbox_peers_tick(struct mailbox *mailbox) {
+    uint32_t now_ms = mailbox_now();
+    for (unsigned i = mailbox->peer_count; i-- > 0;) {
+        struct peer *peer = &mailbox->peers[i];
+        if (peer->state == PEER_MEETING && now_ms - peer->meeting_ms >= MEETING_MS) {
+            actor_count("peer_not_met", 1);
+            peer->state = PEER_UNKNOWN;
+            deliver_again(mailbox, peer, false);
+        }
+        if (!peer->open && now_ms - peer->used_ms >= PEER_KEPT_MS)
+            forget(mailbox, peer);
+    }
 }
 
 void mailbox_peer_bounced(struct mailbox *mailbox, struct message *message) {

@@ -4,13 +4,16 @@
  *
  * Each device numbers its sends by one, and they are taken in that order:
  *
- *   expected ──SEND──► OPEN ──every part settled ok──► ANSWERED ok
- *      (next)           │ ├──refused for good──────► ANSWERED with the refusal
- *                       │ └──refused for now───────► RETRYABLE ──the same number and id──► OPEN
+ *   expected ──SEND──► OPEN ──all of it settled, or refused for good──► SETTLED ──► ANSWERED
+ *      (next)           └──refused for now──► RETRYABLE ──the same number and id──► OPEN
  *
  * An open send is delivered to the peer's mailbox first and, when that is settled, to one's own
  * other devices. While a number is RETRYABLE nothing above it is taken, so that a sender's messages
  * keep their order. The answers of the last numbers are kept, so that a retry gets the same one.
+ *
+ * Final answers are given in the order of the numbers. So what a device still wants an answer to is
+ * all from its send_low on, and after a failure it sends all of that again, without a gap that the
+ * next incarnation could not tell from a loss.
  *
  * `ok_below` is the mark that is made durable, with whatever else is written: all below was
  * answered ok or is settled for the device, so a retry of it is answered ok. It may lag: then a
@@ -110,6 +113,8 @@ void mailbox_sends_attach(struct device *device, uint64_t send_low) {
     }
     if (send_low > sends->ok_below)
         sends->ok_below = send_low;
+    if (send_low > sends->told_below)
+        sends->told_below = send_low;
     find_retry_low(sends);
     advance_ok(sends);
 }
@@ -172,14 +177,40 @@ static bool is_retryable(int code) {
            code == WIRE_CODE_UNAVAILABLE || code == WIRE_CODE_LIMITED;
 }
 
-static void close(struct device *device, struct sent *sent, int state, int code) {
+static void close(struct sends *sends, struct sent *sent, int state) {
     message_destroy(sent->send);
     sent->send = NULL;
     sent->state = (uint8_t)state;
+}
+
+/* Gives the final answers that have nothing open before them. */
+static void tell(struct sends *sends) {
+    for (; sends->told_below < sends->next; sends->told_below++) {
+        struct sent *sent = mailbox_sent_find(sends, sends->told_below);
+        if (!sent || sent->state == SENT_ANSWERED)
+            continue;
+        if (sent->state != SENT_SETTLED)
+            break;
+        if (sent->code == WIRE_CODE_OK)
+            answer_ok(sent->send, sent->time_ms, sent->sequence);
+        else
+            answer(sent->send, sent->code, 0, NULL);
+        close(sends, sent, SENT_ANSWERED);
+        sends->settled--;
+    }
+    advance_ok(sends);
+}
+
+/* Its end is known. The content is not needed any more. */
+static void settle(struct device *device, struct sent *sent, int code) {
+    blob_release(sent->send->blob);
+    sent->send->blob = NULL;
+    sent->state = SENT_SETTLED;
     sent->code = (uint8_t)code;
     sent->waits = 0;
     device->sends.open--;
-    advance_ok(&device->sends);
+    device->sends.settled++;
+    tell(&device->sends);
 }
 
 static void leave_peer(struct mailbox *mailbox, const struct sent *sent, bool refused) {
@@ -192,18 +223,17 @@ void mailbox_send_refuse(struct mailbox *mailbox, struct device *device, struct 
     struct sends *sends = &device->sends;
     bool retryable = is_retryable(code);
     leave_peer(mailbox, sent, retryable);
-    if (body)
-        blob_hold(body);
-    answer(sent->send, code, retry_after_ms, body);
-    close(device, sent, retryable ? SENT_RETRYABLE : SENT_ANSWERED, code);
-    if (retryable && (!sends->retry_low || sent->number < sends->retry_low))
-        sends->retry_low = sent->number;
     actor_count("send_refused", 1);
-}
-
-static void finish(struct device *device, struct sent *sent) {
-    answer_ok(sent->send, sent->time_ms, sent->sequence);
-    close(device, sent, SENT_ANSWERED, WIRE_CODE_OK);
+    if (!retryable) {
+        settle(device, sent, code);
+        return;
+    }
+    answer(sent->send, code, retry_after_ms, body ? blob_hold(body) : NULL);
+    close(sends, sent, SENT_RETRYABLE);
+    sent->waits = 0;
+    sends->open--;
+    if (!sends->retry_low || sent->number < sends->retry_low)
+        sends->retry_low = sent->number;
 }
 
 static void deliver_own(struct mailbox *mailbox, struct device *device, struct sent *sent) {
@@ -249,7 +279,7 @@ void mailbox_settled(struct mailbox *mailbox, const struct mailbox_settled *sett
     if (settled->sequence && !sent->sequence)
         sent->sequence = settled->sequence;
     if (sent->phase == SENT_TO_OWN) {
-        finish(device, sent);
+        settle(device, sent, WIRE_CODE_OK);
         return;
     }
     leave_peer(mailbox, sent, false);
@@ -257,7 +287,7 @@ void mailbox_settled(struct mailbox *mailbox, const struct mailbox_settled *sett
         mailbox_status_own(mailbox, WIRE_STATE_DELIVERED, settled->recipient.user,
                            settled->recipient, actor_wall_ms(), sent->id);
     if (mailbox_devices_present(mailbox) == 1) {
-        finish(device, sent);
+        settle(device, sent, WIRE_CODE_OK);
         return;
     }
     sent->phase = SENT_WAITS_FOR_OWN;
@@ -302,7 +332,7 @@ static void start(struct mailbox *mailbox, struct device *device, struct sent *s
     }
     if (send->chat == mailbox->user && mailbox_devices_present(mailbox) == 1) {
         sent->phase = SENT_TO_OWN;
-        finish(device, sent);
+        settle(device, sent, WIRE_CODE_OK);
         return;
     }
     if (send->chat == mailbox->user) {
@@ -343,7 +373,7 @@ static void take(struct mailbox *mailbox, struct device *device, struct sent *se
 
 static void take_new(struct mailbox *mailbox, struct device *device, struct message **message) {
     struct sends *sends = &device->sends;
-    if (sends->open >= node_current()->limits.sends_in_flight_max) {
+    if (sends->open + sends->settled >= node_current()->limits.sends_in_flight_max) {
         actor_count("send_limited", 1);
         answer(*message, WIRE_CODE_LIMITED, RETRY_AFTER_MS, NULL);
         return;
@@ -371,7 +401,7 @@ static void take_known(struct mailbox *mailbox, struct device *device, struct me
         answer(*message, WIRE_CODE_EXPIRED, 0, NULL);
     } else if (memcmp(sent->id, send->id, sizeof(sent->id)) != 0) {
         answer(*message, WIRE_CODE_BAD_REQUEST, 0, NULL);
-    } else if (sent->state == SENT_OPEN) {
+    } else if (sent->state == SENT_OPEN || sent->state == SENT_SETTLED) {
         struct mailbox_send *open = message_as(sent->send, struct mailbox_send);
         open->connection = send->connection;
         open->ref = send->ref;
@@ -425,7 +455,7 @@ void mailbox_sends_tick(struct mailbox *mailbox, struct device *device) {
             mailbox_now() - sent->opened_ms >= MAILBOX_PATIENCE_MS)
             overdue(mailbox, device, sent);
     }
-    bool quiet = !device->busy && !sends->open && !sends->retry_low;
+    bool quiet = !device->busy && !sends->open && !sends->settled && !sends->retry_low;
     if (quiet && sends->ring && sends->ok_below == sends->next) {
         actor_free(sends->ring);
         sends->ring = NULL;

@@ -201,8 +201,8 @@ static bool page_has(struct page_walk *walk, uint64_t sequence) {
 static void note_vanished(const struct mailbox *mailbox, const struct device *device,
                           const struct entry *entry) {
     log_warning("mailbox: user %llu, device %u: stored entry %llu is not in the store",
-              (unsigned long long)mailbox->user, device->number,
-              (unsigned long long)entry->sequence);
+                (unsigned long long)mailbox->user, device->number,
+                (unsigned long long)entry->sequence);
     actor_count("mail_vanished", 1);
 }
 

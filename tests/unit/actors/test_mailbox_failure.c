@@ -67,9 +67,24 @@ static void recipients_mailbox_fails_before_it_is_met(void **state) {
     fail_next(&mailbox_class, MAILBOX_DELIVER);
     uint64_t first = phone_send(&ann, BOB, "one");
     uint64_t second = phone_send(&ann, BOB, "two");
+    hand_pass_ms(900);
+    assert_int_equal(phone_answer(&ann, first), -1);
+    hand_pass_ms(2000);
+    assert_int_equal(phone_answer(&ann, first), WIRE_CODE_OK);
+    assert_int_equal(phone_answer(&ann, second), WIRE_CODE_OK);
+    assert_int_equal(hand_stored(BOB, 1), 2);
+}
+
+/* It cannot be read at all. */
+static void recipients_mailbox_cannot_be_met(void **state) {
+    hand_run();
+    hand.pool_held = true;
+    uint64_t first = phone_send(&ann, BOB, "one");
+    uint64_t second = phone_send(&ann, BOB, "two");
     hand_pass_ms(7000);
     assert_int_equal(phone_answer(&ann, first), WIRE_CODE_UNAVAILABLE);
     assert_int_equal(phone_answer(&ann, second), WIRE_CODE_UNAVAILABLE);
+    hand.pool_held = false;
     assert_int_equal(phone_answer(&ann, phone_send_number(&ann, 1, BOB, "one")), WIRE_CODE_OK);
     assert_int_equal(phone_answer(&ann, phone_send_number(&ann, 2, BOB, "two")), WIRE_CODE_OK);
     assert_int_equal(hand_stored(BOB, 1), 2);
@@ -276,6 +291,7 @@ int main(void) {
         TEST(recipients_mailbox_fails_with_held_mail),
         TEST(recipients_mailbox_fails_at_a_delivery),
         TEST(recipients_mailbox_fails_before_it_is_met),
+        TEST(recipients_mailbox_cannot_be_met),
         TEST(senders_mailbox_fails_and_the_device_sends_again),
         TEST(connection_fails_and_what_was_held_is_stored),
         TEST(committer_fails_before_it_writes),

@@ -106,6 +106,25 @@ static void what_was_sent_behind_a_refusal_is_refused_with_it(void **state) {
     phone_expect(&bob, "two");
 }
 
+/* Else a device could not tell the next incarnation where to begin. */
+static void final_answers_come_in_the_order_of_the_numbers(void **state) {
+    static struct phone eve;
+    hand_account(BOB + 1, 1);
+    phone_attach(&eve, BOB + 1, 1);
+    phone_attach(&bob, BOB, 1);
+    uint64_t slow = phone_send_number(&ann, 1, BOB, "held");
+    uint64_t quick = phone_send_number(&ann, 2, BOB + 1, "acknowledged");
+    uint64_t nobody = phone_send_number(&ann, 3, 999, "not found");
+    phone_expect(&bob, "held");
+    phone_ack(&eve, phone_expect(&eve, "acknowledged"));
+    assert_int_equal(phone_answer(&ann, quick), -1);
+    assert_int_equal(phone_answer(&ann, nobody), -1);
+    phone_ack(&bob, 1);
+    assert_int_equal(phone_answer(&ann, slow), WIRE_CODE_OK);
+    assert_int_equal(phone_answer(&ann, quick), WIRE_CODE_OK);
+    assert_int_equal(phone_answer(&ann, nobody), WIRE_CODE_NOT_FOUND);
+}
+
 static void a_final_refusal_is_no_obstacle(void **state) {
     assert_int_equal(phone_answer(&ann, phone_send_number(&ann, 1, 999, "one")),
                      WIRE_CODE_NOT_FOUND);
@@ -199,6 +218,7 @@ int main(void) {
         TEST(a_retry_of_an_open_send_is_answered_in_its_place),
         TEST(nothing_overtakes_what_was_refused_for_now),
         TEST(what_was_sent_behind_a_refusal_is_refused_with_it),
+        TEST(final_answers_come_in_the_order_of_the_numbers),
         TEST(a_final_refusal_is_no_obstacle),
         TEST(strangers_among_the_recipients_are_refused),
         TEST(sends_in_flight_are_bounded),
