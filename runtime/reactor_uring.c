@@ -2,7 +2,7 @@
 /*
  * The reactor on io_uring: rings, direct descriptors, multishot receives into provided buffers.
  *
- *   poll: starved receives go on ─► added rings: submit, collect ─► main ring: submit, wait, collect
+ *   poll: feed starved receives; added rings: submit, collect; main ring: submit, wait, collect
  *
  * The main ring is the one that waits. Rings that were added when a descriptor table was full
  * register one eventfd, which the main ring polls: their events, and `wake`, end its wait. While

@@ -250,6 +250,10 @@ static int listener_init(void *state, const void *argument) {
 static void listener_on_accepted(void *state, struct message **message) {
     struct actor_id peer;
 
+    if (atomic_load(&scene_here()->accepted) + 1 == scene_here()->fails_at) {
+        scene_here()->fails_at = 0;
+        actor_fail(4, "as ordered");
+    }
     if (scene_here()->owns)
         actor_ensure(actor_spawn(&peer_class, message_as(*message, struct socket_accepted),
                                  ACTOR_NOBODY, &peer) == 0,
@@ -298,19 +302,31 @@ void scene_stop(struct scene *scene) {
     close(scene->listener.fd);
 }
 
-int client_connect(const struct scene *scene, const char *from) {
-    union socket_kernel_address kernel;
-    struct socket_address local;
+int client_socket(void) {
     int fd = socket_open(AF_INET);
 
     assert_true(fd >= 0);
+    return fd;
+}
+
+void client_connect_socket(const struct scene *scene, int fd) {
+    union socket_kernel_address kernel;
+    socklen_t length = socket_address_to_kernel(&scene->listener.address, &kernel);
+
+    assert_int_equal(connect(fd, &kernel.any, length), 0);
+}
+
+int client_connect(const struct scene *scene, const char *from) {
+    union socket_kernel_address kernel;
+    struct socket_address local;
+    int fd = client_socket();
+
     if (from != NULL) {
         assert_int_equal(socket_address_parse(from, 0, &local), 0);
         socklen_t length = socket_address_to_kernel(&local, &kernel);
         assert_int_equal(bind(fd, &kernel.any, length), 0);
     }
-    socklen_t length = socket_address_to_kernel(&scene->listener.address, &kernel);
-    assert_int_equal(connect(fd, &kernel.any, length), 0);
+    client_connect_socket(scene, fd);
     return fd;
 }
 

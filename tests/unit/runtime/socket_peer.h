@@ -34,7 +34,8 @@ struct scene {
     struct heart_listener listener;
     struct runtime *runtime;
     unsigned outstanding;
-    bool owns; /* false: the listener takes nobody */
+    bool owns;         /* false: the listener takes nobody */
+    unsigned fails_at; /* the listener fails when it is given this one (counted from 1) */
     struct socket_address connect_to;
     struct socket_id other; /* a socket of another actor */
     atomic_int resume;
@@ -58,6 +59,8 @@ void scene_stop(struct scene *scene);
 extern const struct actor_class listener_class;
 
 /* A blocking client; `from` may be NULL, else a numeric address of its own. */
+int client_socket(void);
+void client_connect_socket(const struct scene *scene, int fd);
 int client_connect(const struct scene *scene, const char *from);
 void client_write(int fd, const void *bytes, size_t length);
 /* Exactly so many, or fails the test. */

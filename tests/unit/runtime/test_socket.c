@@ -32,6 +32,25 @@ static void wait_until_none_is_open(struct scene *scene) {
         usleep(1000);
 }
 
+struct count {
+    const char *name;
+    uint64_t value;
+};
+
+static void count_one(void *context, const char *name, uint64_t value) {
+    struct count *count = context;
+
+    if (strcmp(name, count->name) == 0)
+        count->value = value;
+}
+
+static uint64_t count_of(struct scene *scene, const char *name) {
+    struct count count = {.name = name};
+
+    runtime_events_visit(scene->runtime, count_one, &count);
+    return count.value;
+}
+
 static void accept_reports_each_peers_own_address(void **state) {
     enum { CLIENTS = 40 };
     struct scene scene = {0};
@@ -370,6 +389,104 @@ static void send_refuses_a_second_one_and_what_is_not_the_callers(void **state) 
     scene_stop(&scene);
 }
 
+static void say_and_hear(int fd, const char *text) {
+    char got[16];
+
+    client_write(fd, text, strlen(text));
+    client_read(fd, got, strlen(text));
+    assert_memory_equal(got, text, strlen(text));
+}
+
+static void limit_descriptors(rlim_t soft) {
+    struct rlimit files;
+
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = soft != 0 ? soft : files.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+}
+
+static uint64_t rings(struct scene *scene) {
+    struct runtime_counters counters;
+
+    runtime_counters_read(scene->runtime, &counters);
+    return counters.rings;
+}
+
+/* Every connection is spoken to alone, so that each ring must wake a shard that sleeps. */
+static void full_descriptor_table_adds_a_ring(void **state) {
+    enum { CLIENTS = 500, TABLE = 100 };
+    struct scene scene = {0};
+    int fds[CLIENTS];
+
+    limit_descriptors(TABLE);
+    scene_start(&scene);
+    limit_descriptors(0);
+    for (unsigned round = 0; round < 2; round++) {
+        for (int i = 0; i < CLIENTS; i++) {
+            fds[i] = client_connect(&scene, NULL);
+            client_write(fds[i], "E", 1);
+        }
+        for (int i = 0; i < CLIENTS; i++)
+            say_and_hear(fds[i], "hello");
+        assert_in_range(rings(&scene), 2, CLIENTS / TABLE + 1);
+        for (int i = 0; i < CLIENTS; i++)
+            close(fds[i]);
+        wait_until_none_is_open(&scene);
+    }
+    scene_stop(&scene);
+}
+
+static void accept_without_room_waits_and_loses_nobody(void **state) {
+    enum { CLIENTS = 120, TABLE = 64 };
+    struct scene scene = {0};
+    int fds[CLIENTS], spare;
+
+    limit_descriptors(TABLE);
+    scene_start(&scene);
+    limit_descriptors(0);
+    for (int i = 0; i < CLIENTS; i++)
+        fds[i] = client_socket();
+    spare = dup(0);
+    close(spare);
+    limit_descriptors((rlim_t)spare); /* no ring can be added: it would need a descriptor */
+    for (int i = 0; i < CLIENTS; i++)
+        client_connect_socket(&scene, fds[i]);
+    while (count_of(&scene, "accept_no_room") == 0)
+        usleep(1000);
+    assert_in_range(scene.accepted, 1, TABLE);
+    limit_descriptors(0);
+    for (int i = 0; i < CLIENTS; i++) {
+        client_write(fds[i], "E", 1);
+        say_and_hear(fds[i], "hello");
+        close(fds[i]);
+    }
+    assert_int_equal(scene.accepted, CLIENTS);
+    wait_until_none_is_open(&scene);
+    scene_stop(&scene);
+}
+
+static void listener_that_failed_accepts_again(void **state) {
+    struct scene scene = {.fails_at = 3};
+    int fds[6];
+
+    scene_start(&scene);
+    for (int i = 0; i < 6; i++) {
+        fds[i] = client_connect(&scene, NULL);
+        client_write(fds[i], "E", 1);
+        if (i == 2) /* it failed with this one in its hands */
+            assert_int_not_equal(client_read_end(fds[i]), -1);
+        else
+            say_and_hear(fds[i], "hello");
+    }
+    for (int i = 0; i < 6; i++) {
+        if (i != 2)
+            say_and_hear(fds[i], "still");
+        close(fds[i]);
+    }
+    wait_until_none_is_open(&scene);
+    scene_stop(&scene);
+}
+
 /* --- connecting ------------------------------------------------------------------------------ */
 
 static int caller_init(void *state, const void *argument) {
@@ -447,12 +564,12 @@ int main(void) {
         cmocka_unit_test(socket_that_nobody_owns_is_closed),
         cmocka_unit_test(peers_reset_is_told_with_its_error),
         cmocka_unit_test(send_refuses_a_second_one_and_what_is_not_the_callers),
+        cmocka_unit_test(full_descriptor_table_adds_a_ring),
+        cmocka_unit_test(accept_without_room_waits_and_loses_nobody),
+        cmocka_unit_test(listener_that_failed_accepts_again),
         cmocka_unit_test(connect_reaches_a_listener_and_says_who_refuses),
     };
-    struct rlimit files;
 
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
+    limit_descriptors(0);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
