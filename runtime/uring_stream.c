@@ -10,6 +10,7 @@
  * on a direct descriptor before Linux 6.7.
  */
 #include "runtime/reactor_uring_internal.h"
+#include "runtime/shard_internal.h"
 
 #include <errno.h>
 
@@ -30,6 +31,7 @@ static void post_receive(struct reactor *reactor, struct reactor_socket *socket)
 static void starve(struct reactor *reactor, struct reactor_socket *socket) {
     struct uring *ring = uring_of(reactor, socket);
 
+    shard_count(reactor->shard, "receive_starved", 1);
     if (ring->starved_count == URING_STARVED_MAX) {
         post_receive(reactor, socket); /* tries again in the next poll */
         return;

@@ -145,12 +145,6 @@ static void obey(struct peer *peer, const uint8_t *bytes, size_t length) {
         actor_timer_start(1, TICK, 0);
         count(peer, bytes + 1, length - 1);
         break;
-    case PEER_BLOCK:
-        while (scene_here()->resume == 0)
-            usleep(1000);
-        peer->order = PEER_ECHO;
-        echo(peer, bytes + 1, length - 1);
-        break;
     case PEER_TWICE:
         refusals(peer);
         break;
@@ -170,10 +164,12 @@ static void peer_on_data(void *state, struct message **message) {
     const struct socket_data *data = message_as(*message, struct socket_data);
 
     atomic_fetch_add(&scene_here()->data_events, 1);
+    if (peer->order == PEER_SLOW && scene_here()->resume == 0)
+        usleep(1000);
     if (peer->order == 0) {
         peer->order = data->bytes[0];
         obey(peer, data->bytes, data->length);
-    } else if (peer->order == PEER_ECHO) {
+    } else if (peer->order == PEER_ECHO || peer->order == PEER_SLOW) {
         echo(peer, data->bytes, data->length);
     } else if (peer->order == PEER_COUNT || peer->order == PEER_PAUSE) {
         count(peer, data->bytes, data->length);

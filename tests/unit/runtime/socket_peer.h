@@ -23,7 +23,7 @@ enum peer_order {
     PEER_FILL = 'B',   /* sends 1 MiB of 'B' */
     PEER_CLOSE = 'C',  /* sends 64 KiB of the pattern and closes at once */
     PEER_ABORT = 'X',  /* resets */
-    PEER_BLOCK = 'W',  /* holds the whole shard until `resume`, then echoes */
+    PEER_SLOW = 'W',   /* echoes, but needs a millisecond for each message until `resume` */
     PEER_LISTEN = 'D', /* only notes how the connection ended */
     PEER_TWICE = '2',  /* what socket_send and the like refuse, as text, then closes */
 };
