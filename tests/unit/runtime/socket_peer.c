@@ -127,7 +127,8 @@ static void obey(struct peer *peer, const uint8_t *bytes, size_t length) {
         send_filled(peer, 'F', MIB);
         actor_fail(3, "as ordered");
     case PEER_FLOOD:
-        actor_timer_start(200, TICK, 0);
+        actor_timer_start(300, TICK, 0);
+        peer->total = UINT64_MAX;
         send_filled(peer, 'G', MIB);
         break;
     case PEER_FILL:
@@ -181,8 +182,10 @@ static void peer_on_sent(void *state, struct message **message) {
 
     if (peer->order == PEER_STREAM)
         stream(peer);
-    if (peer->order == PEER_FLOOD)
+    if (peer->order == PEER_FLOOD) {
+        peer->done++;
         send_filled(peer, 'G', MIB);
+    }
     if (peer->waiting_length == 0)
         return;
     actor_ensure(send_bytes(peer, peer->waiting, peer->waiting_length) == 0, 1);
@@ -205,12 +208,17 @@ static void peer_on_closed(void *state, struct message **message) {
 static void peer_on_tick(void *state, struct message **message) {
     struct peer *peer = state;
 
-    if (peer->order == PEER_FLOOD)
-        actor_stop(ACTOR_NORMAL);
-    else if (scene_here()->resume != 0)
+    if (peer->order == PEER_FLOOD) {
+        if (peer->done == peer->total) /* nothing has moved since the last look */
+            actor_stop(ACTOR_NORMAL);
+        else
+            actor_timer_start(300, TICK, 0);
+        peer->total = peer->done;
+    } else if (scene_here()->resume != 0) {
         socket_resume(peer->socket);
-    else
+    } else {
         actor_timer_start(1, TICK, 0);
+    }
 }
 
 static int peer_init(void *state, const void *argument) {

@@ -19,7 +19,7 @@ enum peer_order {
         'R', /* checks that what follows is the pattern; at the peer's end answers how many */
     PEER_PAUSE = 'P',  /* pauses until `resume`, then as PEER_COUNT */
     PEER_FAIL = 'F',   /* sends 1 MiB of 'F' and fails with it in flight */
-    PEER_FLOOD = 'G',  /* sends as much as it can for a while, then closes with a send in flight */
+    PEER_FLOOD = 'G',  /* sends until nothing moves, then closes with a send in flight */
     PEER_FILL = 'B',   /* sends 1 MiB of 'B' */
     PEER_CLOSE = 'C',  /* sends 64 KiB of the pattern and closes at once */
     PEER_ABORT = 'X',  /* resets */

@@ -316,6 +316,8 @@ static void peers_that_never_read_hold_up_nobody_and_are_reset(void **state) {
     }
     while (scene.data_events < CLIENTS)
         usleep(1000);
+    while (open_sockets(&scene) < CLIENTS)
+        usleep(1000);
     usleep(300000);
     other = client_connect(&scene, NULL); /* is not held up: served and told the end meanwhile */
     client_write(other, "C", 1);
