@@ -88,26 +88,10 @@ bool connection_open_add(struct connection *connection, enum open_kind kind, uin
     return true;
 }
 
-/* Is the send over, so that it never has to come again? The mailbox and the device see it so too.
- */
-static bool is_final(int code) {
-    switch (code) {
-    case WIRE_CODE_STALE:
-    case WIRE_CODE_CONFLICT:
-    case WIRE_CODE_LIMITED:
-    case WIRE_CODE_OVERLOADED:
-    case WIRE_CODE_UNAVAILABLE:
-    case WIRE_CODE_INTERNAL:
-        return false;
-    default:
-        return true;
-    }
-}
-
 /* The entry has got this answer: it goes, or stays as failed. */
 static void settle(struct connection *connection, unsigned at, int code) {
     struct open_request *request = &connection->work->open[at];
-    bool final = is_final(code);
+    bool final = wire_code_ends_send(code);
     if (request->kind == OPEN_SEND && final)
         mark_done(connection, request->number);
     if (request->kind == OPEN_SEND && !final && request->number < connection->send_low)
@@ -143,7 +127,7 @@ void connection_open_answer(struct connection *connection, uint64_t ref, int cod
         bool verified = request.kind == OPEN_VERIFY && code == WIRE_CODE_OK;
         settle(connection, i, code);
         connection_reply(connection, (uint32_t)ref, code, retry_after_ms, body, body_bytes);
-        if (request.kind == OPEN_SEND && is_final(code))
+        if (request.kind == OPEN_SEND && wire_code_ends_send(code))
             end_repeated(connection, request.number,
                          &(struct wire_reply){(uint16_t)code, 0, {body, (uint32_t)body_bytes}});
         if (verified && connection->state == CONNECTION_UNREGISTERED)

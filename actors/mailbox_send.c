@@ -172,11 +172,6 @@ static void answer_conflict(const struct message *send, uint64_t missing) {
 
 /* --- the end of an open send --- */
 
-static bool is_retryable(int code) {
-    return code == WIRE_CODE_STALE || code == WIRE_CODE_OVERLOADED ||
-           code == WIRE_CODE_UNAVAILABLE || code == WIRE_CODE_LIMITED;
-}
-
 static void close(struct sends *sends, struct sent *sent, int state) {
     message_destroy(sent->send);
     sent->send = NULL;
@@ -221,7 +216,7 @@ static void leave_peer(struct mailbox *mailbox, const struct sent *sent, bool re
 void mailbox_send_refuse(struct mailbox *mailbox, struct device *device, struct sent *sent,
                          int code, uint32_t retry_after_ms, struct blob *body) {
     struct sends *sends = &device->sends;
-    bool retryable = is_retryable(code);
+    bool retryable = !wire_code_ends_send(code);
     leave_peer(mailbox, sent, retryable);
     actor_count("send_refused", 1);
     if (!retryable) {

@@ -215,20 +215,6 @@ static int answer_final(struct device *device, uint64_t number, const struct wir
     return 0;
 }
 
-static bool is_final(unsigned code) {
-    switch (code) {
-    case WIRE_CODE_STALE:
-    case WIRE_CODE_CONFLICT:
-    case WIRE_CODE_LIMITED:
-    case WIRE_CODE_OVERLOADED:
-    case WIRE_CODE_UNAVAILABLE:
-    case WIRE_CODE_INTERNAL:
-        return false;
-    default:
-        return true;
-    }
-}
-
 static int answer_send(struct device *device, uint32_t ref, const struct wire_reply *reply,
                        uint64_t now_ms) {
     uint32_t index = (ref - (uint32_t)device->send_low) & DEVICE_REF_MASK;
@@ -237,7 +223,7 @@ static int answer_send(struct device *device, uint32_t ref, const struct wire_re
         return 0; /* answered before */
     bool waits = (device->waiting >> index & 1) != 0;
     device->waiting &= ~bit(device, number);
-    if (!waits && !is_final(reply->code))
+    if (!waits && !wire_code_ends_send(reply->code))
         return 0; /* about an earlier try; it goes again anyway */
     switch (reply->code) {
     case WIRE_CODE_STALE:

@@ -106,6 +106,10 @@ enum wire_kind {
 #include "net/wire.def"
 };
 
+/* Is a send that was answered so over? Else its number waits to be sent again: device, connection
+ * and mailbox must agree on it. */
+bool wire_code_ends_send(unsigned code);
+
 /* "send", or "unknown". */
 const char *wire_kind_name(unsigned kind);
 

@@ -22,6 +22,20 @@
 #include "net/wire.def"
 /* clang-format on */
 
+bool wire_code_ends_send(unsigned code) {
+    switch (code) {
+    case WIRE_CODE_STALE:
+    case WIRE_CODE_CONFLICT:
+    case WIRE_CODE_LIMITED:
+    case WIRE_CODE_OVERLOADED:
+    case WIRE_CODE_UNAVAILABLE:
+    case WIRE_CODE_INTERNAL:
+        return false;
+    default:
+        return true;
+    }
+}
+
 const char *wire_kind_name(unsigned kind) {
     switch (kind) {
 #define FRAME(upper, name, number, direction, doc) \
