@@ -114,15 +114,24 @@ static bool tell_state(void *context, const struct store_message *message) {
     return false;
 }
 
-/* In the order in which they were written. */
+static void tell_watched(struct line *line, struct line_watched *watched) {
+    if (watched->row != 0 && !store_message(line->chat->store, watched->row, tell_state, watched))
+        watched->row = 0;
+    if (watched->state == WIRE_STATE_READ || watched->state == WIRE_STATE_PLAYED)
+        watched->row = 0;
+}
+
+/* In the order in which they were written, whatever the order of the news. */
 static void tell_states(struct line *line) {
+    bool changed[LINE_WATCHED_MAX] = {false}, lost = false;
+    int64_t row;
+    while ((row = store_next_changed(line->chat->store, &lost)) != 0)
+        for (unsigned i = 0; i < LINE_WATCHED_MAX; i++)
+            changed[i] = changed[i] || line->watched[i].row == row;
     for (unsigned i = 0; i < LINE_WATCHED_MAX; i++) {
-        struct line_watched *watched = &line->watched[(line->watched_next + i) % LINE_WATCHED_MAX];
-        if (watched->row != 0 &&
-            !store_message(line->chat->store, watched->row, tell_state, watched))
-            watched->row = 0;
-        if (watched->state >= WIRE_STATE_READ && watched->state <= WIRE_STATE_PLAYED)
-            watched->row = 0;
+        unsigned place = (line->watched_next + i) % LINE_WATCHED_MAX;
+        if (changed[place] || lost)
+            tell_watched(line, &line->watched[place]);
     }
 }
 

@@ -106,6 +106,7 @@ int line_open(struct line *line, const char *whom) {
     show_history(line, HISTORY_AT_OPENING);
     line_mark_read(line);
     line_look_up(line);
+    session_pump(line->chat->session);
     return CHAT_OK;
 }
 

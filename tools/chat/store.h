@@ -27,6 +27,7 @@
 #define STORE_PHONE_CHARS_MAX 16 /* '+' and 15 digits */
 #define STORE_NAME_BYTES_MAX 128
 #define STORE_DEVICES_MAX 64
+#define STORE_CHANGED_MAX 256
 
 struct store;
 
@@ -184,6 +185,9 @@ void store_fail_phone(struct store *store, const char *phone, unsigned code);
 void store_fail_chat(struct store *store, uint64_t chat, unsigned code);
 /* What was heard of an own message; goes forward only. */
 void store_advance(struct store *store, const struct wire_id *id, unsigned state);
+/* Takes an own message out of those whose state has changed; 0: no more. *lost: there were more
+ * than are kept (STORE_CHANGED_MAX): any may have. */
+int64_t store_next_changed(struct store *store, bool *lost);
 /* Is `state` at least as far as `goal`? */
 bool store_state_reached(unsigned state, unsigned goal);
 

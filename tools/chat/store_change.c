@@ -50,6 +50,21 @@ static unsigned rank_of(unsigned state) {
     }
 }
 
+static void note_changed(struct store *store, int64_t row) {
+    if (store->changed_count < STORE_CHANGED_MAX)
+        store->changed[store->changed_count++] = row;
+    else
+        store->changed_lost = true;
+}
+
+int64_t store_next_changed(struct store *store, bool *lost) {
+    *lost = store->changed_lost;
+    if (store->changed_count > 0)
+        return store->changed[--store->changed_count];
+    store->changed_lost = false;
+    return 0;
+}
+
 bool store_state_reached(unsigned state, unsigned goal) {
     return rank_of(state) >= rank_of(goal) && (rank_of(state) != 2 || state == goal);
 }
@@ -73,10 +88,17 @@ void store_advance(struct store *store, const struct wire_id *id, unsigned state
     store_bind(statement, 1, state);
     store_bind(statement, 2, row);
     store_run(store, statement);
+    note_changed(store, (int64_t)row);
+}
+
+static bool note_row(void *context, const struct store_message *message) {
+    note_changed(context, message->row);
+    return false;
 }
 
 void store_set_answered(struct store *store, uint64_t number, unsigned state, unsigned code,
                         uint64_t time_ms, uint64_t sequence) {
+    store_message_by_number(store, number, note_row, store);
     sqlite3_stmt *statement =
         store_keep(store, STATEMENT_ANSWERED,
                    "UPDATE message SET number = NULL, code = ?2,"
@@ -99,6 +121,7 @@ void store_fail_phone(struct store *store, const char *phone, unsigned code) {
     store_bind(statement, 2, code);
     store_bind_text(statement, 3, phone);
     store_run_once(store, statement);
+    store->changed_lost = true; /* any of them */
 }
 
 void store_fail_chat(struct store *store, uint64_t chat, unsigned code) {
@@ -109,6 +132,7 @@ void store_fail_chat(struct store *store, uint64_t chat, unsigned code) {
     store_bind(statement, 2, code);
     store_bind(statement, 3, chat);
     store_run_once(store, statement);
+    store->changed_lost = true;
 }
 
 /* ---------------------------------------------------------------- registration */

@@ -34,6 +34,9 @@ struct store {
     sqlite3_stmt *kept[STATEMENT_COUNT]; /* NULL until it is needed */
     bool begun;                          /* a transaction is open */
     bool failed;                         /* since the last commit */
+    int64_t changed[STORE_CHANGED_MAX];  /* own messages whose state has, until they are taken */
+    unsigned changed_count;
+    bool changed_lost; /* there was no room for one */
     char why[STORE_WHY_CHARS_MAX];
 };
 

@@ -337,6 +337,37 @@ static void a_goal_is_reached_by_what_lies_beyond_it_but_not_by_failure(void **s
     assert_false(store_state_reached(0, WIRE_STATE_SENT));
 }
 
+static void changed_states_are_told_once(void **state) {
+    struct fixture *fixture = *state;
+    struct wire_id id = id_of('a');
+    int64_t row = write_to(fixture, 'a', BEN, "");
+    bool lost;
+    store_advance(fixture->store, &id, WIRE_STATE_READ);
+    store_advance(fixture->store, &id, WIRE_STATE_SENT); /* nothing new */
+    assert_int_equal(store_next_changed(fixture->store, &lost), row);
+    assert_false(lost);
+    assert_int_equal(store_next_changed(fixture->store, &lost), 0);
+    assert_false(lost);
+}
+
+static void too_many_changed_states_are_told_as_lost(void **state) {
+    struct fixture *fixture = *state;
+    bool lost = false;
+    unsigned count = 0;
+    for (unsigned i = 0; i <= STORE_CHANGED_MAX; i++) {
+        struct wire_id id = {{(uint8_t)i, (uint8_t)(i >> 8)}};
+        struct store_message message = {.own = true, .chat = BEN, .id = id, .readable = true};
+        assert_true(store_add_own(fixture->store, &message) > 0);
+        store_advance(fixture->store, &id, WIRE_STATE_SENT);
+    }
+    while (store_next_changed(fixture->store, &lost) != 0)
+        count++;
+    assert_int_equal(count, STORE_CHANGED_MAX);
+    assert_true(lost);
+    store_next_changed(fixture->store, &lost);
+    assert_false(lost);
+}
+
 static void another_device_numbers_anew_what_was_not_answered(void **state) {
     struct fixture *fixture = *state;
     int64_t a = write_to(fixture, 'a', BEN, ""), b = write_to(fixture, 'b', BEN, "");
@@ -409,6 +440,8 @@ int main(void) {
         TEST(a_number_of_nobody_fails_its_messages_alone),
         TEST(states_only_go_forward),
         TEST(a_goal_is_reached_by_what_lies_beyond_it_but_not_by_failure),
+        TEST(changed_states_are_told_once),
+        TEST(too_many_changed_states_are_told_as_lost),
         TEST(another_device_numbers_anew_what_was_not_answered),
         TEST(devices_and_profile_come_back),
         TEST(a_number_has_one_owner_and_a_name_may_have_two),
