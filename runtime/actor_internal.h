@@ -154,10 +154,18 @@ void actor_end_soon(struct shard *shard, struct actor *actor, int reason);
 /* --- mailbox.c
  * --------------------------------------------------------------------------------------- */
 
+/* What a mailbox's bound counts of it. */
+static inline uint32_t message_bytes(const struct message *message) {
+    size_t bytes = sizeof *message + message->payload_bytes;
+    if (message->blob)
+        bytes += blob_length(message->blob);
+    return (uint32_t)bytes;
+}
 /* Appends without asking a bound. */
 void mailbox_append(struct shard *shard, struct actor *actor, struct message *message);
-/* What arrives for an actor of this shard, by id or by name, from here or from elsewhere. A message
- * that cannot be delivered goes back to its sender or is counted and freed. */
+/* What arrives for an actor of this shard, by id or by name, from here or from elsewhere. Whoever
+ * sent it has set `allocated_bytes`, since there its blob is at hand. A message that cannot be
+ * delivered goes back to its sender or is counted and freed. */
 void mailbox_arrive(struct shard *shard, struct message *message);
 /* Back to its sender if there is one to hear of it, else counted and freed. `class` may be NULL. */
 void mailbox_refuse(struct shard *shard, struct class_entry *class, struct message *message);

@@ -2,8 +2,9 @@
 /*
  * Blobs: bytes with a count of references, and the way home of any block that crosses shards.
  *
- * The count is the only shared word. Whoever takes it to zero frees the blob: on its own shard onto
- * the free list, on another into that lane's chain, elsewhere onto the pool's stack.
+ * The count is the only shared word. Whoever takes it to zero frees the blob: on a shard onto its
+ * free list, or (another's, and there are enough) into that lane's chain; elsewhere onto the pool's
+ * stack.
  */
 #include "runtime/blob_internal.h"
 
@@ -27,9 +28,10 @@ void block_release(void *block, uint32_t home) {
     }
     struct shard *shard = shard_of_thread;
     struct slab_pool *pool = slab_home(block);
-    if (shard && pool == &shard->messages) {
-        slab_give(pool, block, home);
-    } else if (shard && pool->shard->runtime == shard->runtime) {
+    bool ours = shard && pool->shard->runtime == shard->runtime;
+    if (ours && (pool == &shard->messages || slab_adopts(&shard->messages, home))) {
+        slab_give(&shard->messages, block, home);
+    } else if (ours) {
         ((struct slab_block *)block)->class = home;
         lane_push_freed(shard->lanes_out[pool->shard->index], block);
     } else {

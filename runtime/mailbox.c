@@ -14,13 +14,6 @@
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
-static inline uint32_t bytes_of(const struct message *message) {
-    size_t bytes = sizeof *message + message->payload_bytes;
-    if (message->blob)
-        bytes += blob_length(message->blob);
-    return (uint32_t)bytes;
-}
-
 static inline bool is_full(const struct actor *actor, uint32_t bytes) {
     return actor->mailbox_count >= actor->class->messages_max ||
            actor->mailbox_bytes + (uint64_t)bytes > actor->class->bytes_max;
@@ -41,7 +34,7 @@ static inline void append(struct shard *shard, struct actor *actor, struct messa
 }
 
 void mailbox_append(struct shard *shard, struct actor *actor, struct message *message) {
-    message->allocated_bytes = bytes_of(message);
+    message->allocated_bytes = message_bytes(message);
     append(shard, actor, message);
 }
 
@@ -70,6 +63,7 @@ void system_send(struct shard *shard, struct actor_id to, struct message *messag
     message->to = to;
     message->flags |= MESSAGE_SYSTEM;
     message->sent_ns = shard->now_ns;
+    message->allocated_bytes = message_bytes(message);
     if (id_place(to) == shard->place)
         mailbox_arrive(shard, message);
     else if (id_node(to) == shard->place >> ID_SHARD_BITS && id_shard(to) < shard->shard_count)
@@ -110,7 +104,6 @@ void mailbox_arrive(struct shard *shard, struct message *message) {
     } else {
         actor = shard_actor(shard, message->to);
     }
-    message->allocated_bytes = bytes_of(message);
     if (unlikely(!actor || (!(message->flags & MESSAGE_SYSTEM) &&
                             is_full(actor, message->allocated_bytes)))) {
         mailbox_refuse(shard, actor ? actor->class : class, message);
@@ -131,6 +124,7 @@ static inline void sign(struct shard *shard, struct message *message, struct act
     message->from.bits = shard->running.actor ? shard->running.actor->id : 0;
     message->sent_ns = shard->now_ns;
     message->flags = class ? MESSAGE_NAMED : 0;
+    message->allocated_bytes = message_bytes(message);
 }
 
 static int send_elsewhere(struct shard *shard, unsigned to_shard, struct actor_id to,
@@ -163,13 +157,11 @@ int actor_send(struct actor_id to, struct message **message) {
         return elsewhere ? send_elsewhere(shard, id_shard(to), to, NULL, message)
                          : send_stale(shard, to, message);
     }
-    uint32_t bytes = bytes_of(sent);
-    if (unlikely(is_full(actor, bytes)))
+    if (unlikely(is_full(actor, message_bytes(sent))))
         return -ENOBUFS;
     CHECK(!(sent->flags & MESSAGE_LENT));
     *message = NULL;
     sign(shard, sent, to, NULL);
-    sent->allocated_bytes = bytes;
     append(shard, actor, sent);
     return 0;
 }
@@ -182,13 +174,12 @@ int actor_send_named(const struct actor_class *class, uint64_t key, struct messa
         return send_elsewhere(shard, owner, to, class, message);
     struct class_entry *entry = classes_enter(&shard->classes, class);
     struct actor *actor = find_or_activate(shard, entry, key);
-    if (actor && is_full(actor, bytes_of(*message)))
+    if (actor && is_full(actor, message_bytes(*message)))
         return -ENOBUFS;
     struct message *sent = *message;
     CHECK(!(sent->flags & MESSAGE_LENT));
     *message = NULL;
     sign(shard, sent, to, class);
-    sent->allocated_bytes = bytes_of(sent);
     if (actor) {
         sent->flags = 0;
         append(shard, actor, sent);

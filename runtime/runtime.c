@@ -342,6 +342,7 @@ void runtime_send(struct runtime *runtime, struct actor_id to, struct message **
     sent->to_class = NULL;
     sent->from = ACTOR_NOBODY;
     sent->flags = MESSAGE_SYSTEM;
+    sent->allocated_bytes = message_bytes(sent);
     if (id_node(to) == runtime->node && id_shard(to) < runtime->shard_count)
         shard_inbox_push(runtime->shards[id_shard(to)], sent);
     else

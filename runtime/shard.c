@@ -241,7 +241,12 @@ static void sweep(struct shard *shard) {
 /* --- arrivals
  * ------------------------------------------------------------------------------------------ */
 
+/* Its payload and its blob were written on another core; they are fetched while others are handled.
+ */
 static void arrive(struct shard *shard, struct message *message) {
+    __builtin_prefetch(message + 1);
+    if (message->blob)
+        __builtin_prefetch(message->blob, 1);
     if (message->flags & MESSAGE_CONTROL)
         control_carry_out(shard, message);
     else

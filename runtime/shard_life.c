@@ -121,6 +121,7 @@ void shard_post(struct shard *shard, struct actor_id to, struct message **messag
     posted->to_class = NULL;
     posted->sent_ns = shard->now_ns;
     posted->flags |= MESSAGE_SYSTEM;
+    posted->allocated_bytes = message_bytes(posted);
     mailbox_arrive(shard, posted);
 }
 

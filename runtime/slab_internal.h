@@ -8,8 +8,11 @@
  * messages. What is freed is used again by the same class; nothing returns to the system before the
  * pool ends.
  *
- * A block is freed by the thread that owns its pool. Others collect blocks and hand them back as a
- * chain (lane_internal.h, between shards) or push them on `returned` (threads that are no shard).
+ * A block goes home when it is freed elsewhere: other shards hand blocks back as a chain
+ * (lane_internal.h), threads that are no shard push them on `returned`. But what crosses both ways
+ * needs no way back: a shard keeps blocks of another for its own use, where they lie warm in its
+ * cache, until it has SLAB_ADOPTED_BYTES of free ones in that class. So a shard that only receives
+ * gives back all but those.
  */
 #ifndef TERN_RUNTIME_SLAB_INTERNAL_H
 #define TERN_RUNTIME_SLAB_INTERNAL_H
@@ -26,6 +29,8 @@
 #define SLAB_CLASSES 38u
 #define SLAB_CLASS_HEAP 255u /* says of a block: malloc's */
 
+#define SLAB_ADOPTED_BYTES 65536u
+
 struct shard;
 
 /* What a free block holds; the rest of it is poisoned under the address sanitizer. */
@@ -41,6 +46,7 @@ struct slab_region {
 
 struct slab_pool {
     struct slab_block *free[SLAB_CLASSES];
+    uint32_t free_count[SLAB_CLASSES];
     uint8_t *unused, *populated_end, *region_end; /* of the newest region */
     struct slab_region *regions;
     uint64_t blocks;     /* ever made */
@@ -78,7 +84,9 @@ void slab_init(struct slab_pool *pool, struct shard *shard);
 /* Gives all regions back to the system. */
 void slab_finish(struct slab_pool *pool);
 
-/* Blocks that are somebody's: counts the free ones, so for tests and the end only. */
+/* Blocks that are somebody's: counts the free ones, so for tests and the end only. A shard that has
+ * adopted blocks has as many too few, and their home too many (it may wrap below zero): only the
+ * sum over shards is a figure. */
 uint64_t slab_in_use(struct slab_pool *pool);
 
 /* Fills an empty class; returns one block. Aborts when memory is out. */
@@ -99,6 +107,7 @@ static inline void *slab_take(struct slab_pool *pool, unsigned class) {
     if (__builtin_expect(!block, 0))
         block = slab_refill(pool, class);
     pool->free[class] = block->next;
+    pool->free_count[class]--;
     ASAN_UNPOISON_MEMORY_REGION(block, slab_class_bytes(class));
     return block;
 }
@@ -107,7 +116,13 @@ static inline void slab_give(struct slab_pool *pool, void *memory, unsigned clas
     struct slab_block *block = memory;
     block->next = pool->free[class];
     pool->free[class] = block;
+    pool->free_count[class]++;
     ASAN_POISON_MEMORY_REGION(block + 1, slab_class_bytes(class) - sizeof *block);
+}
+
+/* Shall the owner keep a block of another shard? */
+static inline bool slab_adopts(const struct slab_pool *pool, unsigned class) {
+    return pool->free_count[class] * slab_class_bytes(class) < SLAB_ADOPTED_BYTES;
 }
 
 #endif

@@ -61,26 +61,38 @@ static void blob_lives_until_its_last_reference(void **state) {
     fixture_destroy(runtime);
 }
 
+/* Creates messages on shard 0 and frees them on shard 1. */
+static void pass_over(struct runtime *runtime, int count) {
+    struct message **messages = calloc((size_t)count, sizeof *messages);
+    fixture_enter(runtime, 0);
+    for (int i = 0; i < count; i++)
+        messages[i] = message_create(KIND, 100);
+    fixture_enter(runtime, 1);
+    for (int i = 0; i < count; i++)
+        message_destroy(messages[i]);
+    free(messages);
+    fixture_run(runtime);
+}
+
+static void shard_uses_what_it_freed_of_another(void **state) {
+    struct runtime *runtime = fixture_create(2);
+    pass_over(runtime, 100);
+    fixture_enter(runtime, 1);
+    struct message *message = message_create(KIND, 100);
+    assert_ptr_equal(slab_home(message), &runtime->shards[0]->messages);
+    message_destroy(message);
+    assert_int_equal(runtime->shards[1]->messages.blocks, 0);
+    fixture_destroy(runtime);
+}
+
 static void what_another_shard_frees_comes_home(void **state) {
     struct runtime *runtime = fixture_create(2);
-    enum { COUNT = 200 };
-    struct message *messages[COUNT];
-    for (int i = 0; i < COUNT; i++)
-        messages[i] = message_create(KIND, 100);
-    struct message *last = messages[COUNT - 1];
-    fixture_enter(runtime, 1);
-    for (int i = 0; i < COUNT; i++)
-        message_destroy(messages[i]);
-    fixture_run(runtime);
-    fixture_enter(runtime, 0);
-    bool found = false;
-    for (int i = 0; i < COUNT; i++) {
-        messages[i] = message_create(KIND, 100);
-        found |= messages[i] == last;
-    }
-    assert_true(found);
-    for (int i = 0; i < COUNT; i++)
-        message_destroy(messages[i]);
+    enum { COUNT = 2000, ROUNDS = 20 };
+    size_t block = slab_class_bytes(slab_class_of(sizeof(struct message) + 100));
+    for (int i = 0; i < ROUNDS; i++)
+        pass_over(runtime, COUNT);
+    assert_in_range(runtime->shards[0]->messages.blocks, COUNT,
+                    COUNT + SLAB_ADOPTED_BYTES / block + 200);
     fixture_destroy(runtime);
 }
 
@@ -174,6 +186,7 @@ int main(void) {
         cmocka_unit_test(memory_is_used_again),
         cmocka_unit_test(size_classes_are_tight_and_in_order),
         cmocka_unit_test(blob_lives_until_its_last_reference),
+        cmocka_unit_test(shard_uses_what_it_freed_of_another),
         cmocka_unit_test(what_another_shard_frees_comes_home),
         cmocka_unit_test(what_another_thread_frees_comes_home),
         cmocka_unit_test(lane_keeps_order_through_its_spill),
