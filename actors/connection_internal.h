@@ -71,6 +71,7 @@ struct open_request {
     uint32_t due_ms;
     uint8_t kind;   /* enum open_kind */
     uint8_t failed; /* a send that got an answer, but no final one: the device will try again */
+    uint8_t over;   /* a send that had its final answer before: asked for once more */
 };
 
 /* What only a busy connection needs: made when something comes or goes, given back at the end of a

@@ -67,9 +67,22 @@ static void mark_done(struct connection *connection, uint64_t number) {
     }
 }
 
+/* Had the send its final answer? Below the mark all have, but those in the table. */
+static bool is_over(const struct connection *connection, uint64_t number) {
+    const struct connection_work *work = connection->work;
+    if (number >= connection->send_low)
+        return false;
+    for (unsigned i = 0; i < work->open_count; i++)
+        if (work->open[i].kind == OPEN_SEND && work->open[i].number == number &&
+            !work->open[i].over)
+            return false;
+    return true;
+}
+
 bool connection_open_add(struct connection *connection, enum open_kind kind, uint32_t ref,
                          uint64_t number) {
     struct connection_work *work = connection_work(connection);
+    bool over = kind == OPEN_SEND && is_over(connection, number);
     if (kind == OPEN_SEND)
         forget_failed(work, number);
     if (!grow(work, node_current()->limits.sends_in_flight_max)) {
@@ -83,7 +96,8 @@ bool connection_open_add(struct connection *connection, enum open_kind kind, uin
     *request = (struct open_request){.number = number,
                                      .ref = ref,
                                      .due_ms = connection_ms_after(OPEN_TIMEOUT_MS),
-                                     .kind = (uint8_t)kind};
+                                     .kind = (uint8_t)kind,
+                                     .over = over};
     connection_wake_by(connection, request->due_ms);
     return true;
 }
@@ -94,7 +108,8 @@ static void settle(struct connection *connection, unsigned at, int code) {
     bool final = wire_code_ends_send(code);
     if (request->kind == OPEN_SEND && final)
         mark_done(connection, request->number);
-    if (request->kind == OPEN_SEND && !final && request->number < connection->send_low)
+    if (request->kind == OPEN_SEND && !final && !request->over &&
+        request->number < connection->send_low)
         request->failed = 1;
     else
         take_off(connection->work, at);
@@ -183,7 +198,7 @@ uint64_t connection_send_low(const struct connection *connection) {
     const struct connection_work *work = connection->work;
     uint64_t low = connection->send_low;
     for (unsigned i = 0; work && i < work->open_count; i++)
-        if (work->open[i].kind == OPEN_SEND && work->open[i].number < low)
+        if (work->open[i].kind == OPEN_SEND && !work->open[i].over && work->open[i].number < low)
             low = work->open[i].number;
     return low;
 }

@@ -355,6 +355,27 @@ static void unanswered_send_stays_the_lowest_although_a_later_one_was_answered(v
     peer_destroy(peer);
 }
 
+static void a_repeated_send_does_not_hold_the_mark_down(void **state) {
+    struct wire_frame frame;
+    edge_start();
+    struct peer *peer = edge_login();
+    send_message(peer, 1);
+    assert_int_equal(peer_expect_reply(peer, 1001, &frame), WIRE_CODE_OK);
+    pthread_mutex_lock(&edge.lock);
+    edge.silent = true;
+    pthread_mutex_unlock(&edge.lock);
+    send_message(peer, 1);
+    edge_await(MAILBOX_SEND, 1);
+    edge_call(die);
+    struct edge_seen seen = edge_await(MAILBOX_ATTACH, 1);
+    assert_int_equal(((const struct mailbox_attach *)(const void *)seen.payload)->send_low, 2);
+    peer_expect(peer, WIRE_WELCOME, &frame);
+    edge_call(die);
+    seen = edge_await(MAILBOX_ATTACH, 2);
+    assert_int_equal(((const struct mailbox_attach *)(const void *)seen.payload)->send_low, 2);
+    peer_destroy(peer);
+}
+
 static void answer_far_ahead(struct fake_mailbox *mailbox) {
     answer_code((struct answer_to){mailbox->connection, 1100}, WIRE_CODE_OK, 0);
 }
@@ -577,6 +598,7 @@ int main(void) {
         EDGE_TEST(cut_says_why),
         EDGE_TEST(mailbox_down_is_told_and_the_next_one_knows_where_it_was),
         EDGE_TEST(unanswered_send_stays_the_lowest_although_a_later_one_was_answered),
+        EDGE_TEST(a_repeated_send_does_not_hold_the_mark_down),
         EDGE_TEST(unanswered_send_stays_the_lowest_although_the_device_is_far_ahead),
         EDGE_TEST(sends_are_unavailable_while_the_mailbox_is_away),
         EDGE_TEST(device_that_was_replaced_meanwhile_is_unlinked),
