@@ -216,10 +216,15 @@ const struct actor_class number_class = {
     .handler_count = NUMBER_VERIFY + 1,
 };
 
-/* Answers nothing. */
+static inline void fake_account_on_request(void *state, struct message **message) {
+    const struct account_request *request = message_as(*message, struct account_request);
+    edge_record(*message);
+    answer_code((struct answer_to){request->connection, request->ref}, WIRE_CODE_NOT_FOUND, 0);
+}
+
 static const struct actor_handler fake_account_handlers[] = {
-    [ACCOUNT_DEVICES] = {"devices", fake_on_any},
-    [ACCOUNT_PROFILE] = {"profile", fake_on_any},
+    [ACCOUNT_DEVICES] = {"devices", fake_account_on_request},
+    [ACCOUNT_PROFILE] = {"profile", fake_account_on_request},
 };
 
 const struct actor_class account_class = {

@@ -30,7 +30,12 @@ struct peer *peer_create(uint16_t port, uint8_t identity) {
     assert_non_null(peer);
     peer->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(peer->fd >= 0);
-    assert_int_equal(connect(peer->fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    if (connect(peer->fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+        struct pollfd ready = {.fd = peer->fd, .events = POLLOUT};
+        assert_int_equal(errno, EINTR); /* it goes on by itself */
+        while (poll(&ready, 1, -1) != 1)
+            continue;
+    }
     assert_int_equal(setsockopt(peer->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), 0);
     memset(peer->secret, identity, sizeof(peer->secret));
     struct noise_keypair pair;
@@ -55,6 +60,8 @@ void peer_write(struct peer *peer, const void *bytes, size_t length) {
     while (length) {
         size_t step = peer->byte_by_byte ? 1 : length;
         ssize_t sent = send(peer->fd, next, step, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
         if (sent < 0 && (errno == EPIPE || errno == ECONNRESET))
             return; /* the node has closed: what follows is read by the test */
         assert_true(sent > 0);
@@ -71,9 +78,14 @@ void peer_write_text(struct peer *peer, const char *text) {
 static bool fill(struct peer *peer) {
     struct pollfd ready = {.fd = peer->fd, .events = POLLIN};
     assert_true(peer->length < sizeof(peer->bytes));
-    if (poll(&ready, 1, PEER_SECONDS * 1000) != 1)
+    int result;
+    do /* a fuzzer's alarm interrupts */
+        result = poll(&ready, 1, PEER_SECONDS * 1000);
+    while (result < 0 && errno == EINTR);
+    if (result != 1)
         fail_msg("nothing came within %d s", PEER_SECONDS);
-    ssize_t got = recv(peer->fd, peer->bytes + peer->length, sizeof(peer->bytes) - peer->length, 0);
+    ssize_t got = recv(peer->fd, peer->bytes + peer->length, sizeof(peer->bytes) - peer->length,
+                       MSG_DONTWAIT);
     if (got <= 0) {
         peer->ended = true;
         return false;
