@@ -23,6 +23,7 @@ JOBS = os.cpu_count() or 1
 RESULTS = "build/results"
 FOLDERS = ("runtime", "storage", "net", "actors", "tools", "bench", "tests")
 STEP_SECONDS_MAX = 600
+SCENARIO_SECONDS_MAX = 900
 FUZZ_SECONDS = 4
 
 
@@ -108,7 +109,7 @@ def check_pytest(folder):
     if os.path.exists(result):
         os.remove(result)
     status, output = run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider",
-                          "--junitxml", result, folder])
+                          "--junitxml", result, folder], SCENARIO_SECONDS_MAX)
     tests, failures = run_unit.count([result]) if os.path.exists(result) else (0, 0)
     if status not in (0, 5):  # 5: no test was found, which the sum shows
         print(output.rstrip()[-12000:])
@@ -140,8 +141,9 @@ def tidy(path):
     """clang-tidy of one file, unless the same content was clean before."""
     seen = {}
     content_key(path, seen)
-    with open(".clang-tidy", encoding="utf-8") as file:
-        seen[".clang-tidy"] = file.read()
+    for rules in (".clang-tidy", "tests/.clang-tidy"):
+        with open(rules, encoding="utf-8") as file:
+            seen[rules] = file.read()
     key = hashlib.sha256(repr(sorted(seen.items())).encode()).hexdigest()
     mark = os.path.join("build/tidy", key)
     if os.path.exists(mark):
