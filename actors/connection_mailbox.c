@@ -16,6 +16,8 @@
 #include <string.h>
 
 #define ATTACH_TIMEOUT_MS 5000u
+/* After a failure: the next mailbox may have failed at the very request. */
+#define REATTACH_TIMEOUT_MS 100u
 #define ATTACH_BACKOFF_MS 50u
 #define ATTACH_BACKOFF_MS_MAX 5000u
 #define RETRY_AFTER_DOWN_MS 50
@@ -42,6 +44,14 @@ static uint32_t backoff(struct connection *connection) {
     return delay / 2 + (uint32_t)actor_random_below(delay / 2 + 1);
 }
 
+static uint32_t patience(const struct connection *connection) {
+    unsigned tries = connection->attach_tries < 6 ? connection->attach_tries : 6;
+    uint32_t timeout = REATTACH_TIMEOUT_MS << tries;
+    return connection->state == CONNECTION_ATTACHING || timeout > ATTACH_TIMEOUT_MS
+               ? ATTACH_TIMEOUT_MS
+               : timeout;
+}
+
 void connection_attach(struct connection *connection) {
     struct message *message = message_create(MAILBOX_ATTACH, sizeof(struct mailbox_attach));
     struct mailbox_attach *attach = message_as(message, struct mailbox_attach);
@@ -54,7 +64,7 @@ void connection_attach(struct connection *connection) {
     if (connection->attach_tries < UINT8_MAX)
         connection->attach_tries++;
     if (actor_send_named(&mailbox_class, connection->user, &message) == 0) {
-        attach_later(connection, ATTACH_TIMEOUT_MS);
+        attach_later(connection, patience(connection));
         return;
     }
     message_destroy(message);
