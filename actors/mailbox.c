@@ -62,8 +62,8 @@ void mailbox_cut(struct device *device, uint8_t notice, uint16_t close_code) {
         message_destroy(message);
 }
 
-/* The first mail that was in flight may be why the device has gone. When a node drains it is not.
- */
+/* The first mail that was in flight may be why the device has gone. When a node drains, or when the
+ * connection failed on our side, it is not. */
 static void note_suspect(struct mailbox *mailbox, struct device *device) {
     const struct queue *queue = &device->queue;
     uint64_t index = queue->head;
@@ -83,14 +83,15 @@ static void note_suspect(struct mailbox *mailbox, struct device *device) {
         device->record_soon = mailbox->store.records_soon = true;
 }
 
-void mailbox_detach_device(struct mailbox *mailbox, struct device *device) {
+void mailbox_detach_device(struct mailbox *mailbox, struct device *device, bool device_left) {
     if (!device_is_online(device))
         return;
     actor_unmonitor(device->monitor);
     device->monitor = 0;
     device->connection = ACTOR_NOBODY;
     device->empty_due = device->stuck = false;
-    note_suspect(mailbox, device);
+    if (device_left)
+        note_suspect(mailbox, device);
     queue_store_held(mailbox, device);
     queue_rewind(&device->queue);
 }
@@ -125,7 +126,7 @@ static void replace(struct mailbox *mailbox, struct device *device, struct actor
         actor_count("connection_replaced", 1);
         mailbox_cut(device, WIRE_NOTICE_REPLACED, WIRE_CLOSE_REPLACED);
     }
-    mailbox_detach_device(mailbox, device);
+    mailbox_detach_device(mailbox, device, true);
 }
 
 static void attach(struct mailbox *mailbox, struct device *device,
@@ -176,7 +177,7 @@ static void mailbox_on_detach(void *state, struct message **message) {
     if (is_loading(mailbox, message))
         return;
     if (device)
-        mailbox_detach_device(mailbox, device);
+        mailbox_detach_device(mailbox, device, true);
 }
 
 /* --- messages --- */
@@ -267,7 +268,7 @@ static void mailbox_on_down(void *state, struct message **message) {
     for (unsigned i = 0; i < mailbox->slots; i++) {
         struct device *device = &mailbox->devices[i];
         if (device->number && device->monitor && device->monitor == down->reference) {
-            mailbox_detach_device(mailbox, device);
+            mailbox_detach_device(mailbox, device, down->reason == ACTOR_NORMAL);
             return;
         }
     }
@@ -288,7 +289,7 @@ static void mailbox_on_refused(void *state, struct message **message) {
     } else if (device) {
         actor_count("connection_behind", 1);
         mailbox_cut(device, WIRE_NOTICE_BEHIND, WIRE_CLOSE_SLOW);
-        mailbox_detach_device(mailbox, device);
+        mailbox_detach_device(mailbox, device, true);
     }
 }
 

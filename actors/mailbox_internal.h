@@ -265,7 +265,8 @@ unsigned mailbox_devices_present(const struct mailbox *mailbox);
 void mailbox_tick_in(struct mailbox *mailbox, uint32_t delay_ms);
 /* The connection is no more this device's: what was held is stored, what was in flight will be sent
  * again. */
-void mailbox_detach_device(struct mailbox *mailbox, struct device *device);
+/* `device_left`: it went by itself, so its oldest mail in flight may be why. */
+void mailbox_detach_device(struct mailbox *mailbox, struct device *device, bool device_left);
 void mailbox_cut(struct device *device, uint8_t notice, uint16_t close_code);
 
 /* --- mailbox_load.c --- */

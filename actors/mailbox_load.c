@@ -225,7 +225,7 @@ static void device_leave(struct mailbox *mailbox, struct device *device) {
     device->record_due = device->record_soon = device->record_now = false;
     if (device_is_online(device)) {
         mailbox_cut(device, WIRE_NOTICE_UNLINKED, WIRE_CLOSE_UNLINKED);
-        mailbox_detach_device(mailbox, device);
+        mailbox_detach_device(mailbox, device, false);
     }
     queue_abandon(mailbox, device);
     mailbox_tick_in(mailbox, MAILBOX_TICK_MS);

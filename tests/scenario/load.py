@@ -112,9 +112,7 @@ class Receiver(Peer):
             try:
                 await self.pump(0.5)
             except asyncio.TimeoutError:
-                if self.stop.is_set():
-                    return
-                continue
+                pass  # what came together with the welcome is here all the same
             for mail in self.mail:
                 key = (mail[3], mail[4], mail[1])
                 if key in self.seen:
@@ -138,16 +136,23 @@ class Load:
 
     async def register(self):
         for i in range(self.pairs):
-            accounts = []
-            for phone in ("+1555100%04d" % i, "+1555200%04d" % i):
-                device = Device(self.node.url)
-                await device.connect()
-                await device.register(phone, "Load", self.node.code)
-                await device.close()
-                accounts.append(device)
+            accounts = [await self._account("+1555%03d%04d" % (side, i)) for side in (100, 200)]
             self.senders.append(Sender(self.node.url, accounts[0].secret, accounts[1].user, self.window,
                                        self.body))
             self.receivers.append(Receiver(self.node.url, accounts[1].secret))
+
+    async def _account(self, phone):
+        """Registers, also where connections fail on the way."""
+        device = Device(self.node.url)
+        while True:
+            try:
+                await device.connect()
+                if not device.welcome[2]:
+                    await device.register(phone, "Load", self.node.code)
+                await device.close()
+                return device
+            except LOST + (foreign.Refused,):
+                await asyncio.sleep(0.05)
 
     async def start(self):
         await self.register()

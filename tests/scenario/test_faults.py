@@ -15,7 +15,8 @@ SECONDS = float(os.environ.get("TERN_FAULT_SECONDS", "8"))
 @pytest.mark.parametrize("rates", ["connection=0.002", "mailbox=0.002", "committer=0.01",
                                    "connection=0.001,mailbox=0.001,committer=0.005"])
 def test_failing_actors_lose_and_repeat_nothing(make_node, rates):
-    node = make_node(program=FAULTS, environment={"TERN_FAULTS": rates}, hold_max="60ms", hold_min="5ms")
+    node = make_node(program=FAULTS, environment={"TERN_FAULTS": rates}, hold_max="60ms",
+                     hold_min="5ms", codes_per_number=1000)
 
     async def scenario():
         load = Load(node)

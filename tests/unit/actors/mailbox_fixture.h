@@ -414,7 +414,7 @@ static inline void phone_attach(struct phone *phone, uint64_t user, uint32_t dev
 
 static inline void phone_leave(struct phone *phone) {
     hand_run();
-    actor_kill(phone->connection, ACTOR_KILLED);
+    actor_kill(phone->connection, ACTOR_NORMAL);
     hand_run();
 }
 
