@@ -7,7 +7,7 @@
 static void answer(struct answer_to to, int code, uint32_t retry_after_ms, struct blob *body) {
     struct message *message = message_create(CONNECTION_ANSWER, sizeof(struct connection_answer));
     *message_as(message, struct connection_answer) =
-        (struct connection_answer){to.ref, code, retry_after_ms};
+        (struct connection_answer){.ref = to.ref, .code = code, .retry_after_ms = retry_after_ms};
     message->blob = body;
     if (actor_send(to.connection, &message)) {
         actor_count("answer_dropped", 1);

@@ -302,9 +302,12 @@ static void connection_on_attached(void *state, struct message **message) {
 static void connection_on_answer(void *state, struct message **message) {
     struct connection *connection = state;
     const struct connection_answer *answer = message_as(*message, struct connection_answer);
-    struct blob *body = (*message)->blob;
-    connection_open_answer(connection, answer->ref, answer->code, answer->retry_after_ms,
-                           body ? blob_bytes(body) : NULL, body ? blob_length(body) : 0);
+    struct blob *blob = (*message)->blob;
+    const uint8_t *body = blob ? blob_bytes(blob) : (const uint8_t *)(answer + 1);
+    size_t body_bytes = blob ? blob_length(blob) : answer->body_bytes;
+    CHECK(blob || sizeof(*answer) + body_bytes <= (*message)->payload_bytes);
+    connection_open_answer(connection, answer->ref, answer->code, answer->retry_after_ms, body,
+                           body_bytes);
 }
 
 static void connection_on_mail(void *state, struct message **message) {

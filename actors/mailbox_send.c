@@ -30,6 +30,7 @@
 #define NUMBER_BITS 48
 #define NUMBER_MAX ((1ull << NUMBER_BITS) - 1)
 #define RETRY_AFTER_MS 500
+#define SHORT_BODY_BYTES_MAX 32u /* a body of two numbers, at most 19 */
 
 /* --- the window --- */
 
@@ -142,32 +143,53 @@ struct sent *mailbox_open_find(struct mailbox *mailbox, uint64_t open, struct de
 
 /* --- answers --- */
 
-static void answer(const struct message *send, int code, uint32_t retry_after_ms,
-                   struct blob *body) {
+static void answer_with(const struct message *send, struct message *message,
+                        struct connection_answer answer) {
     const struct mailbox_send *to = message_as((struct message *)send, struct mailbox_send);
-    struct message *message = message_create(CONNECTION_ANSWER, sizeof(struct connection_answer));
-    *message_as(message, struct connection_answer) =
-        (struct connection_answer){to->ref, code, retry_after_ms};
-    message->blob = body;
+    answer.ref = to->ref;
+    *message_as(message, struct connection_answer) = answer;
     if (to->ref == 0 || actor_send(to->connection, &message) != 0)
         message_destroy(message); /* the device sends it again */
 }
 
+/* `body` may be NULL; takes it. */
+static void answer(const struct message *send, int code, uint32_t retry_after_ms,
+                   struct blob *body) {
+    struct message *message = message_create(CONNECTION_ANSWER, sizeof(struct connection_answer));
+    message->blob = body;
+    answer_with(send, message,
+                (struct connection_answer){.code = code, .retry_after_ms = retry_after_ms});
+}
+
+/* An answer whose body is written into the message itself. */
+static struct message *short_answer(struct wire_writer *writer) {
+    struct message *message =
+        message_create(CONNECTION_ANSWER, sizeof(struct connection_answer) + SHORT_BODY_BYTES_MAX);
+    *writer = (struct wire_writer){
+        .bytes = (uint8_t *)(message_as(message, struct connection_answer) + 1),
+        .capacity = SHORT_BODY_BYTES_MAX};
+    return message;
+}
+
 static void answer_ok(const struct message *send, uint64_t time_ms, uint64_t sequence) {
-    uint8_t bytes[WIRE_SMALL_BODY_BYTES_MAX];
-    struct wire_writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
+    struct wire_writer writer;
+    struct message *message = short_answer(&writer);
     struct wire_sent_body body = {.time_ms = time_ms, .sequence = sequence};
     CHECK(wire_write_sent_body(&writer, &body) == 0);
-    answer(send, WIRE_CODE_OK, 0, blob_copy_of(bytes, writer.length));
+    answer_with(
+        send, message,
+        (struct connection_answer){.code = WIRE_CODE_OK, .body_bytes = (uint32_t)writer.length});
 }
 
 static void answer_conflict(const struct message *send, uint64_t missing) {
-    uint8_t bytes[WIRE_SMALL_BODY_BYTES_MAX];
-    struct wire_writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
+    struct wire_writer writer;
+    struct message *message = short_answer(&writer);
     struct wire_conflict_body body = {.missing = missing};
     CHECK(wire_write_conflict_body(&writer, &body) == 0);
     actor_count("send_conflict", 1);
-    answer(send, WIRE_CODE_CONFLICT, 0, blob_copy_of(bytes, writer.length));
+    answer_with(send, message,
+                (struct connection_answer){.code = WIRE_CODE_CONFLICT,
+                                           .body_bytes = (uint32_t)writer.length});
 }
 
 /* --- the end of an open send --- */

@@ -133,7 +133,7 @@ void mailbox_reports_tick(struct mailbox *mailbox) {
 static void answer(struct actor_id connection, uint64_t ref, int code, uint32_t retry_after_ms) {
     struct message *message = message_create(CONNECTION_ANSWER, sizeof(struct connection_answer));
     *message_as(message, struct connection_answer) =
-        (struct connection_answer){ref, code, retry_after_ms};
+        (struct connection_answer){.ref = ref, .code = code, .retry_after_ms = retry_after_ms};
     if (ref == 0 || actor_send(connection, &message) != 0)
         message_destroy(message);
 }

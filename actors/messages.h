@@ -197,11 +197,13 @@ struct mailbox_settled {
     uint64_t time_ms;
     uint8_t acknowledged;
 };
-/* ANSWER to a request of the device; the blob, if any, is the encoded reply body. */
+/* ANSWER to a request of the device. The encoded reply body, if any, is behind this struct
+ * (`body_bytes`, for short ones: nothing to allocate) or in the blob. */
 struct connection_answer {
     uint64_t ref;
     int code;
     uint32_t retry_after_ms;
+    uint32_t body_bytes;
 };
 struct connection_mail {
     uint64_t epoch, cursor;

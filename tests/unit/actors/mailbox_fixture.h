@@ -39,7 +39,7 @@ struct heard { /* what a phone was sent */
     size_t payload_bytes;
     _Alignas(16) uint8_t payload[2048];
     size_t blob_bytes;
-    uint8_t blob[512]; /* its begin */
+    uint8_t blob[512]; /* its begin; of an answer: the body */
     char text[512];    /* of a mail: its ciphertext */
 };
 
@@ -334,6 +334,11 @@ static inline void probe_otherwise(void *state, struct message **message) {
         size_t kept = heard->blob_bytes;
         memcpy(heard->blob, blob_bytes(blob),
                kept < sizeof(heard->blob) ? kept : sizeof(heard->blob));
+    }
+    if (heard->kind == CONNECTION_ANSWER && !blob) {
+        const struct connection_answer *answer = (const struct connection_answer *)heard->payload;
+        heard->blob_bytes = answer->body_bytes;
+        memcpy(heard->blob, answer + 1, answer->body_bytes);
     }
     if (heard->kind == CONNECTION_MAIL) {
         const struct connection_mail *mail = (const struct connection_mail *)heard->payload;
