@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """tern-chat for scripts, against a real node. Accuses tools/chat."""
+import asyncio
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import uuid
 
 import pytest
 
+import foreign
 from harness import CHAT, wait_until
 
 ADA, BEN, NOBODY = "+15550001000", "+15550002000", "+15550009999"
@@ -142,6 +144,25 @@ def test_every_text_arrives_as_it_was(people):
     assert texts(ben.receive()) == said
 
 
+def test_what_other_clients_send_is_text_or_unreadable(people, node):
+    _, ben = people
+
+    async def stranger():
+        device = foreign.Device(node.url)
+        await device.connect()
+        await device.register(NOBODY, "Eve", node.code)
+        user = await device.find(BEN)
+        for content in ("plain UTF-8 \u263a".encode(), b"\xff\x00 no text", b"\x93\x01\xa4ours\xc0"):
+            await device.send(user, content)
+        await device.close()
+    asyncio.run(stranger())
+    messages = ben.receive()
+    assert texts(messages) == ["plain UTF-8 \u263a", "[unreadable]", "ours"]
+    assert [message.get("unreadable", False) for message in messages] == [False, True, False]
+    assert {(message["from"], message["name"]) for message in messages} == {(NOBODY, "Eve")}
+    assert ben.receive() == []
+
+
 def test_others_text_cannot_control_the_terminal(people):
     ada, ben = people
     ada.run("send", "--to", BEN, "-", stdin="\x1b]0;title\x07\x9b2J\r\u202eevil\nnext")
@@ -242,6 +263,17 @@ def test_a_given_cluster_key_is_pinned_from_the_begin(node, make_node, tmp_path)
     assert not os.listdir(node.codes)
     ada.run(*arguments, cluster_key(node))
     assert "first contact" not in ada.said
+
+
+def test_a_registration_elsewhere_that_comes_to_nothing_changes_nothing(people, make_node):
+    ada, ben = people
+    other = make_node()
+    arguments = ["register", "--server", other.url, "--phone", ADA, "--name", "Ada"]
+    ada.run(*arguments, status=PIN)
+    ada.run(*arguments, "--cluster-key", cluster_key(other))
+    ada.run("verify", "--code", "000000" if other.code(ADA) != "000000" else "111111", status=REFUSED)
+    ada.send(BEN, "still here")
+    assert texts(ben.receive()) == ["still here"]
 
 
 # ---- without a node
@@ -389,6 +421,7 @@ def test_echo_reads_and_answers_each_message_once(people):
         ada.send(BEN, "while away")
         echo = ben.start("echo")
         assert texts(ada.receive("--wait", "60")) == ["echo: while away"]
+        ada.send(BEN, "echo: from another echo", "--wait", "read", "--timeout", "60")
         echo.send_signal(signal.SIGTERM)
         assert echo.wait(30) == 0
     finally:

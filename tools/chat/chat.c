@@ -12,6 +12,7 @@
 #define LOCK_WAIT_MS 5000
 #define FIRST_CONNECTION_MS 10000 /* then a command gives up, unless its time is over before */
 #define SETTLE_MS 3000
+#define SENTENCE_CHARS_MAX 600
 #define RECONNECT_MS_MAX 2000 /* of commands, which have little time */
 #define STAYING_RECONNECT_MS_MAX 30000
 
@@ -147,10 +148,15 @@ static int final_exit_code(struct chat *chat, const struct session_end *end) {
 
 static void on_lost(void *context, const struct session_end *end) {
     struct chat *chat = context;
-    char text[200];
+    char text[SENTENCE_CHARS_MAX];
     chat->last_end = *end;
     if (end->is_final) {
         chat->exit_code = final_exit_code(chat, end);
+        stop(chat);
+    } else if (end->end == DEVICE_END_STORAGE && !chat->stays) {
+        chat_describe_end(chat, end, text, sizeof text);
+        chat_say("%s", text);
+        chat->exit_code = CHAT_IO;
         stop(chat);
     } else if (chat->only_now && !chat->ever_online) {
         chat->exit_code = CHAT_UNREACHABLE;
@@ -176,7 +182,9 @@ static void on_pin(void *context, enum device_pin what, const char *cluster_key)
     }
     if (chat->arguments->cluster_key != NULL)
         snprintf(pinned_text, sizeof pinned_text, "%s", chat->arguments->cluster_key);
-    else if (store_bytes(chat->store, SETTING_PIN, pinned, sizeof pinned))
+    else if ((chat->sync == NULL &&
+              store_bytes(chat->store, SETTING_CANDIDATE_PIN, pinned, sizeof pinned)) ||
+             store_bytes(chat->store, SETTING_PIN, pinned, sizeof pinned))
         key_text_format(pinned_text, pinned);
     chat_say("refused: %s has the cluster key %s, not %s. Somebody may be in between. If the "
              "operator says that the new key is right, give it with --cluster-key",
@@ -289,7 +297,9 @@ void chat_describe_end(const struct chat *chat, const struct session_end *end, c
 }
 
 void chat_say_unreachable(const struct chat *chat) {
-    char text[400];
+    char text[SENTENCE_CHARS_MAX];
+    if (chat->last_end.is_final)
+        return; /* said when it came */
     if (session_is_online(chat->session)) {
         chat_say("no answer within the time");
     } else if (chat->last_end.retry_in_ms == 0 && chat->last_end.detail == 0) {

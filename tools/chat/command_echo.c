@@ -21,6 +21,8 @@ static bool answer(struct chat *chat, const struct store_message *message) {
     struct recipient recipient = {.user = message->chat};
     struct wire_bytes said = message->text, reply = {.bytes = text};
     struct wire_id id;
+    if (said.length >= strlen(PREFIX) && memcmp(said.bytes, PREFIX, strlen(PREFIX)) == 0)
+        return true; /* another echo: two of them would never end */
     if (!message->readable)
         said = (struct wire_bytes){(const uint8_t *)TEXT_UNREADABLE, strlen(TEXT_UNREADABLE)};
     if (said.length > CONTENT_TEXT_BYTES_MAX - strlen(PREFIX))

@@ -68,6 +68,7 @@ static int make_candidate(struct chat *chat, const char *server, const char *pho
     randombytes_buf(keys, NOISE_KEY_BYTES);
     crypto_scalarmult_curve25519_base(keys + NOISE_KEY_BYTES, keys);
     store_set_bytes(chat->store, SETTING_CANDIDATE, keys, sizeof keys);
+    store_forget(chat->store, SETTING_CANDIDATE_PIN);
     store_set_text(chat->store, SETTING_CANDIDATE_SERVER, server);
     store_set_text(chat->store, SETTING_CANDIDATE_PHONE, phone);
     store_set_text(chat->store, SETTING_CANDIDATE_NAME, name);
@@ -149,9 +150,12 @@ static void move_text(struct store *store, const char *from, const char *to) {
 
 /* The candidate becomes what this home is. All or nothing: one transaction. */
 static void promote(struct store *store, uint64_t user, uint32_t device) {
-    uint8_t keys[2 * NOISE_KEY_BYTES];
+    uint8_t keys[2 * NOISE_KEY_BYTES], pin[CERTIFICATE_KEY_BYTES];
     if (!store_bytes(store, SETTING_CANDIDATE, keys, sizeof keys))
         return;
+    if (store_bytes(store, SETTING_CANDIDATE_PIN, pin, sizeof pin))
+        store_set_bytes(store, SETTING_PIN, pin, sizeof pin);
+    store_forget(store, SETTING_CANDIDATE_PIN);
     store_set_bytes(store, SETTING_IDENTITY, keys, sizeof keys);
     sodium_memzero(keys, sizeof keys);
     store_forget(store, SETTING_CANDIDATE);

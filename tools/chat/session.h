@@ -63,6 +63,7 @@ struct session;
 #define SETTING_HOME "home" /* the address of the node where the mailbox lives */
 #define SETTING_CANDIDATE "candidate.identity"
 #define SETTING_CANDIDATE_SERVER "candidate.server"
+#define SETTING_CANDIDATE_PIN "candidate.cluster_key"
 #define SETTING_CANDIDATE_PHONE "candidate.phone"
 #define SETTING_CANDIDATE_NAME "candidate.name"
 

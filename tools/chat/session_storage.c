@@ -28,18 +28,24 @@ static void give_identity(void *context, struct noise_keypair *pair) {
     sodium_memzero(keys, sizeof keys);
 }
 
+static const char *pin_setting(const struct session *session) {
+    return session->is_candidate ? SETTING_CANDIDATE_PIN : SETTING_PIN;
+}
+
+/* What a candidate has met comes before what this home has pinned, which holds for it as well. */
 static int load_pin(void *context, uint8_t cluster_key[CERTIFICATE_KEY_BYTES]) {
     struct session *session = context;
     if (session->has_given_pin) {
         memcpy(cluster_key, session->given_pin, CERTIFICATE_KEY_BYTES);
         return 1;
     }
-    return store_bytes(session->store, SETTING_PIN, cluster_key, CERTIFICATE_KEY_BYTES);
+    return store_bytes(session->store, pin_setting(session), cluster_key, CERTIFICATE_KEY_BYTES) ||
+           store_bytes(session->store, SETTING_PIN, cluster_key, CERTIFICATE_KEY_BYTES);
 }
 
 static int save_pin(void *context, const uint8_t cluster_key[CERTIFICATE_KEY_BYTES]) {
     struct session *session = context;
-    store_set_bytes(session->store, SETTING_PIN, cluster_key, CERTIFICATE_KEY_BYTES);
+    store_set_bytes(session->store, pin_setting(session), cluster_key, CERTIFICATE_KEY_BYTES);
     return store_commit(session->store);
 }
 
@@ -195,10 +201,11 @@ static void hear_reply(void *context, uint32_t ref, const struct wire_reply *rep
 
 /* The pin that a person gave has proven right. */
 static void keep_given_pin(struct session *session) {
+    const char *setting = pin_setting(session);
     uint8_t pin[CERTIFICATE_KEY_BYTES];
-    if (session->has_given_pin && (!store_bytes(session->store, SETTING_PIN, pin, sizeof pin) ||
+    if (session->has_given_pin && (!store_bytes(session->store, setting, pin, sizeof pin) ||
                                    memcmp(pin, session->given_pin, sizeof pin) != 0))
-        store_set_bytes(session->store, SETTING_PIN, session->given_pin, sizeof pin);
+        store_set_bytes(session->store, setting, session->given_pin, sizeof pin);
 }
 
 /* Where this user's mailbox lives; the empty text is wherever we are. */
@@ -224,6 +231,15 @@ static void hear_welcome(void *context, const struct wire_welcome *welcome) {
 static void hear_empty(void *context) {
     struct session *session = context;
     session->news |= SESSION_EMPTY;
+}
+
+/* A node that goes away names a better place, if there is one. */
+static void hear_notice(void *context, const struct wire_notice *notice) {
+    struct session *session = context;
+    if (notice->kind != WIRE_NOTICE_DRAINING || notice->where.length == 0 || session->is_candidate)
+        return;
+    keep_home(session, &notice->where);
+    session->go_home = true;
 }
 
 static void hear_closed(void *context, enum device_end end, int detail) {
@@ -258,5 +274,6 @@ const struct device_events session_device_events = {
     .answered = hear_answer,
     .replied = hear_reply,
     .empty = hear_empty,
+    .notice = hear_notice,
     .closed = hear_closed,
 };
