@@ -6,6 +6,7 @@
 #include "actors/handshake_gate.h"
 
 #include "actors/messages.h"
+#include "runtime/runtime.h"
 
 static bool has_share(struct handshake_gate *gate) {
     uint64_t turn = actor_turn();
@@ -16,11 +17,14 @@ static bool has_share(struct handshake_gate *gate) {
     return gate->used_ns < HANDSHAKE_TURN_NS;
 }
 
+/* In the next turn, with the next share: sent as by another thread, for a message of this turn
+ * would come back to the row again and again until the turn has handled all that it may. */
 static void wake_first(struct handshake_gate *gate) {
-    gate->signalled = false;
-    /* A mailbox that is full refuses it; the next to enter or leave tries again. */
-    if (gate->first)
-        gate->signalled = actor_signal(gate->first->who, CONNECTION_HANDSHAKE_TURN) == 0;
+    gate->signalled = gate->first != NULL;
+    if (!gate->first)
+        return;
+    struct message *message = message_create(CONNECTION_HANDSHAKE_TURN, 0);
+    runtime_send(runtime_current(), gate->first->who, &message);
 }
 
 static void append(struct handshake_gate *gate, struct handshake_wait *wait) {

@@ -35,8 +35,8 @@ void runtime_stop(struct runtime *runtime, int exit_code);
 int runtime_wait(struct runtime *runtime);
 void runtime_destroy(struct runtime *runtime);
 
-/* From a thread that is no shard (pool threads, main). Never refused by a bound. Takes the message.
- */
+/* For threads that are no shard (pool threads, main). Never refused by a bound. Takes the message.
+ * On a shard it is how a message waits for the next turn: it is behind all of this turn's. */
 void runtime_send(struct runtime *runtime, struct actor_id to, struct message **message);
 
 /* The runtime of the running actor. */
