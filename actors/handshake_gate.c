@@ -56,11 +56,14 @@ bool handshake_gate_enter(struct handshake_gate *gate, struct handshake_wait *wa
     bool its_turn = !gate->first || gate->first == wait;
     if (its_turn && has_share(gate))
         return true;
-    bool was_first = wait->waits && gate->first == wait;
     if (!wait->waits)
         append(gate, wait);
-    if (was_first || !gate->signalled)
+    if (its_turn) {
+        gate->signalled = true;
+        actor_signal_next_turn(CONNECTION_HANDSHAKE_TURN);
+    } else if (!gate->signalled) {
         wake_first(gate);
+    }
     return false;
 }
 

@@ -107,6 +107,9 @@ int actor_send(struct actor_id to, struct message **message);
 int actor_send_named(const struct actor_class *class, uint64_t key, struct message **message);
 /* Shorthand: a message without payload. */
 int actor_signal(struct actor_id to, uint16_t kind);
+/* The same to oneself in the shard's next turn, after its reactor was asked: to wait for a turn
+ * without being run again and again in this one. Never refused. */
+void actor_signal_next_turn(uint16_t kind);
 
 /* Puts the message aside, in order, until actor_undefer puts all of them in front of the mailbox:
  * for an actor that waits (for its state from storage, say). Counted in the mailbox's bounds. */

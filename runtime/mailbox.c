@@ -196,6 +196,16 @@ int actor_signal(struct actor_id to, uint16_t kind) {
     return error;
 }
 
+void actor_signal_next_turn(uint16_t kind) {
+    struct shard *shard = shard_of_thread;
+    struct message *message = message_create(kind, 0);
+    message_unhold(message);
+    message->to = message->from = actor_self();
+    message->next = NULL;
+    *shard->next_turn_end = message;
+    shard->next_turn_end = &message->next;
+}
+
 void actor_signal_system(struct actor_id to, uint16_t kind) {
     struct shard *shard = shard_of_thread;
     struct message *message = message_create(kind, 0);

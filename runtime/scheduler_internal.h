@@ -66,7 +66,8 @@ struct shard {
     unsigned turn_clock_runs; /* actors until the clock is asked */
     unsigned actor_messages;  /* of the running actor in this turn */
     unsigned spawn_depth;
-    int fail_reason; /* from actor_fail to the escape */
+    struct message *next_turn, **next_turn_end; /* to be posted when it begins, in order */
+    int fail_reason;                            /* from actor_fail to the escape */
     const char *fail_why;
 
     struct actor **chunks;

@@ -388,9 +388,23 @@ void shard_unpark(struct shard *shard) {
 /* --- the turn
  * ------------------------------------------------------------------------------------------ */
 
+/* What actors put off to this turn. */
+static void take_next_turn(struct shard *shard) {
+    struct message *message = shard->next_turn;
+    shard->next_turn = NULL;
+    shard->next_turn_end = &shard->next_turn;
+    while (message) {
+        struct message *next = message->next;
+        shard_post(shard, message->to, &message);
+        message = next;
+    }
+}
+
 bool shard_step(struct shard *shard) {
     shard->now_ns = clock_read(shard);
     shard->now_ms = shard->now_ns / 1000000;
+    if (shard->next_turn)
+        take_next_turn(shard);
     take_arrivals(shard);
     timer_advance(shard, shard->now_ns);
     if (shard->idle_ms_min && shard->now_ns >= shard->sweep_next_ns)
@@ -403,11 +417,11 @@ bool shard_step(struct shard *shard) {
     }
     shard->io_next_ns = io_turn(shard); /* after the actors, who may have started time limits */
     shard_publish(shard);
-    return more || shard->run_head || has_arrivals(shard);
+    return more || shard->run_head || shard->next_turn || has_arrivals(shard);
 }
 
 uint64_t shard_idle_ns(struct shard *shard) {
-    if (shard->run_head || shard->brood_work || has_arrivals(shard))
+    if (shard->run_head || shard->next_turn || shard->brood_work || has_arrivals(shard))
         return 0;
     uint64_t at_ns = timer_next_ns(&shard->wheel), now_ns = clock_read(shard);
     if (shard->io_next_ns < at_ns)

@@ -23,6 +23,7 @@ int shard_create(struct runtime *runtime, unsigned index, uint32_t actors_max,
     shard->index = index;
     shard->place = (uint32_t)runtime->node << ID_SHARD_BITS | index;
     shard->slots_max = actors_max;
+    shard->next_turn_end = &shard->next_turn;
     shard->shard_count = runtime->shard_count;
     shard->chunks = calloc(actors_max / ACTOR_CHUNK + 1, sizeof *shard->chunks);
     shard->lanes_in = calloc(runtime->shard_count, sizeof(struct lane *));
@@ -45,6 +46,11 @@ int shard_create(struct runtime *runtime, unsigned index, uint32_t actors_max,
 }
 
 void shard_destroy(struct shard *shard) {
+    while (shard->next_turn) {
+        struct message *message = shard->next_turn;
+        shard->next_turn = message->next;
+        message_destroy(message);
+    }
     timer_wheel_finish(&shard->wheel);
     registry_finish(&shard->registry);
     classes_finish(&shard->classes);

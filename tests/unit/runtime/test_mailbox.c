@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { NUMBER = ACTOR_KIND_FIRST, FORWARD, DEFER, UNDEFER, END, SPIN, KEEP, UNKNOWN };
+enum { NUMBER = ACTOR_KIND_FIRST, FORWARD, DEFER, UNDEFER, END, SPIN, KEEP, WAIT, UNKNOWN };
 
 static struct {
     uint64_t values[4096];
@@ -45,6 +45,12 @@ static void on_spin(void *state, struct message **message) {
     if (seen.spins < 100000)
         actor_send(actor_self(), message);
 }
+/* Waits for the next turn. */
+static void on_wait(void *state, struct message **message) {
+    seen.values[seen.count++ % 4096] = actor_turn();
+    if (seen.count < 3)
+        actor_signal_next_turn(WAIT);
+}
 static void on_keep(void *state, struct message **message) {
     seen.kept = message_keep(message);
     assert_null(*message);
@@ -62,18 +68,18 @@ static const struct actor_handler handlers[] = {
     [NUMBER] = {"number", on_number}, [FORWARD] = {"forward", on_forward},
     [DEFER] = {"defer", on_defer},    [UNDEFER] = {"undefer", on_undefer},
     [END] = {"end", on_end},          [SPIN] = {"spin", on_spin},
-    [KEEP] = {"keep", on_keep},
+    [KEEP] = {"keep", on_keep},       [WAIT] = {"wait", on_wait},
 };
 static const struct actor_class small = {.name = "small",
                                          .handlers = handlers,
-                                         .handler_count = KEEP + 1,
+                                         .handler_count = WAIT + 1,
                                          .mailbox_messages_max = 10,
                                          .mailbox_bytes_max = 4096,
                                          .refused = on_refused,
                                          .after_turn = after_turn};
 static const struct actor_class large = {.name = "large",
                                          .handlers = handlers,
-                                         .handler_count = KEEP + 1,
+                                         .handler_count = WAIT + 1,
                                          .mailbox_messages_max = 4096,
                                          .refused = on_refused};
 
@@ -256,6 +262,21 @@ static void busy_actor_leaves_turns_to_others(void **state) {
     fixture_destroy(runtime);
 }
 
+static void waiting_for_the_next_turn_takes_one_turn_each(void **state) {
+    struct runtime *runtime = begin(1);
+    struct actor_id id = spawn(&large);
+    fixture_send(id, WAIT, 0);
+    for (int i = 0; i < 3; i++) {
+        bool more = shard_step(runtime->shards[0]);
+        assert_int_equal(seen.count, i + 1);
+        assert_int_equal(more, i < 2); /* it must not sleep */
+        assert_int_equal(shard_idle_ns(runtime->shards[0]) == 0, i < 2);
+    }
+    assert_int_equal(seen.values[1], seen.values[0] + 1);
+    assert_int_equal(seen.values[2], seen.values[0] + 2);
+    fixture_destroy(runtime);
+}
+
 static void after_turn_comes_once_for_a_turns_messages(void **state) {
     struct runtime *runtime = begin(1);
     struct actor_id id = spawn(&small);
@@ -327,6 +348,7 @@ int main(void) {
         cmocka_unit_test(deferred_messages_count_in_the_bound),
         cmocka_unit_test(kept_message_is_the_actors_and_goes_with_it),
         cmocka_unit_test(busy_actor_leaves_turns_to_others),
+        cmocka_unit_test(waiting_for_the_next_turn_takes_one_turn_each),
         cmocka_unit_test(after_turn_comes_once_for_a_turns_messages),
         cmocka_unit_test(unknown_kind_is_counted_and_freed),
         cmocka_unit_test(full_lane_refuses_users_only),
