@@ -403,7 +403,7 @@ static int mailbox_init(void *state, const void *argument) {
 
 static bool device_rests(const struct device *device) {
     return !device_is_online(device) && !device->sends.open && !device->queue.held &&
-           !device->paging && !device->sequence_flying;
+           !device->paging && !device->flying;
 }
 
 /* Nobody is here, nothing is under way. The marks are written, without waiting: they may lag. */

@@ -91,11 +91,7 @@ struct entry {
 };
 _Static_assert(sizeof(struct entry) == 64, "ten thousand of them are affordable");
 
-struct share;
-struct shares { /* mailbox_shares.c; zero: not counted */
-    struct share *table;
-    uint32_t capacity, used;
-};
+struct shares; /* mailbox_shares.c */
 
 struct queue {
     struct entry *ring; /* `capacity` of them, a power of two, or NULL */
@@ -106,7 +102,7 @@ struct queue {
     uint32_t in_flight, in_flight_bytes, statuses_in_flight;
     uint32_t mails, statuses;
     uint64_t mail_bytes;
-    struct shares shares;
+    struct shares *shares; /* NULL: not counted */
 };
 
 /* --- what a device sends (mailbox_send.c) --- */
@@ -167,9 +163,10 @@ struct device {
     struct actor_id connection; /* nobody: offline */
     uint64_t monitor;           /* of the connection */
     uint32_t ack_ms8;           /* smoothed time to acknowledge, in eighths of a ms; 0: unknown */
-    /* The next to be taken; [next, durable) may be told to others; reserved is asked for, flying is
-     * what is with the committer. */
-    uint64_t sequence_next, sequence_durable, sequence_flying, sequence_reserved;
+    uint32_t flying;            /* so many sequences above `durable` are with the committer */
+    /* The next to be taken; those below `durable` may be told to others; those below `reserved` are
+     * asked for. */
+    uint64_t sequence_next, sequence_durable, sequence_reserved;
     uint64_t suspect_sequence;
     struct queue queue;
     struct sends sends;
@@ -181,18 +178,18 @@ struct put { /* an entry that is to be written */
     uint64_t sequence;
     uint32_t device;
 };
-struct puts {
-    struct put *items;
+struct puts { /* a list of them; NULL: empty */
     uint32_t count, capacity;
+    struct put items[];
 };
 
 struct store {
-    struct puts pending, flying; /* to be written; with the committer */
-    struct puts deletes;         /* to be deleted, at the end of this turn */
-    uint64_t reference;          /* of the batch that flies */
-    bool flies;                  /* one is with the committer, or was and has to be sent again */
-    bool paused;                 /* the disk is full, or the committer away: COMMIT_AGAIN comes */
-    bool records_soon;           /* some device's record_soon is set */
+    struct puts *pending, *flying; /* to be written; with the committer */
+    struct puts *deletes;          /* to be deleted, at the end of this turn */
+    uint64_t reference;            /* of the batch that flies */
+    bool flies;                    /* one is with the committer, or was and has to be sent again */
+    bool paused;                   /* the disk is full, or the committer away: COMMIT_AGAIN comes */
+    bool records_soon;             /* some device's record_soon is set */
     uint32_t sent_ms;
     struct actor_id committer;
     uint64_t monitor;
@@ -233,7 +230,7 @@ struct mailbox {
     uint8_t takers_capacity;
     uint32_t list_version;
     uint64_t user, epoch;
-    struct device *devices; /* `slots` of them */
+    struct device *devices; /* `slots` of them; `first` while there is one */
 
     struct peer *peers;
     uint32_t order_top; /* the highest `order` ever used */
@@ -248,7 +245,9 @@ struct mailbox {
     uint32_t tick_ms; /* when it fires */
     uint32_t active_ms;
     struct actor_id doubted; /* a connection for whose device the list was read again */
+    struct device first;
 };
+_Static_assert(sizeof(struct mailbox) <= 448, "an idle mailbox is small");
 
 /* --- mailbox.c --- */
 

@@ -196,10 +196,12 @@ static struct device *slot_take(struct mailbox *mailbox) {
     if (mailbox->slots == MAILBOX_SLOTS_MAX)
         return NULL;
     unsigned slots = mailbox->slots + 1u;
-    struct device *devices = actor_allocate(slots * sizeof(*devices));
-    if (mailbox->devices)
+    struct device *devices =
+        slots == 1 ? &mailbox->first : actor_allocate(slots * sizeof(*devices));
+    if (slots > 1)
         memcpy(devices, mailbox->devices, mailbox->slots * sizeof(*devices));
-    actor_free(mailbox->devices);
+    if (mailbox->devices != &mailbox->first)
+        actor_free(mailbox->devices);
     mailbox->devices = devices;
     mailbox->slots = (uint8_t)slots;
     return &devices[slots - 1];

@@ -42,10 +42,10 @@ static bool grow(struct queue *queue) {
 void queue_free(struct queue *queue) {
     CHECK(queue->head == queue->tail);
     actor_free(queue->ring);
-    actor_free(queue->shares.table);
+    actor_free(queue->shares);
     queue->ring = NULL;
     queue->capacity = 0;
-    queue->shares = (struct shares){0};
+    queue->shares = NULL;
 }
 
 /* Asks for the next block of sequences when half of this one is used. */

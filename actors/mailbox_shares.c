@@ -16,6 +16,10 @@ struct share {
     uint64_t bytes;
     uint32_t count;
 };
+struct shares {
+    uint32_t capacity, used;
+    struct share table[];
+};
 
 static uint64_t count_max(void) {
     const struct node_limits *limits = &node_current()->limits;
@@ -28,7 +32,7 @@ static uint64_t bytes_max(void) {
     return limits->queue_bytes_max / 100 * limits->sender_share_percent;
 }
 
-static struct share *find(const struct shares *shares, uint64_t user) {
+static struct share *find(struct shares *shares, uint64_t user) {
     uint64_t at = (user * 0x9e3779b97f4a7c15ull) >> 32;
     for (;; at++) {
         struct share *share = &shares->table[at & (shares->capacity - 1)];
@@ -37,66 +41,68 @@ static struct share *find(const struct shares *shares, uint64_t user) {
     }
 }
 
-static void grow(struct shares *shares) {
-    struct shares grown = {.capacity = shares->capacity ? 2 * shares->capacity : TABLE_FIRST};
-    grown.table = actor_allocate(grown.capacity * sizeof(*grown.table));
-    for (uint32_t i = 0; i < shares->capacity; i++)
-        if (shares->table[i].count) {
-            *find(&grown, shares->table[i].user) = shares->table[i];
-            grown.used++;
-        }
-    actor_free(shares->table);
-    *shares = grown;
+static struct shares *create(uint32_t capacity) {
+    struct shares *shares = actor_allocate(sizeof(*shares) + capacity * sizeof(shares->table[0]));
+    shares->capacity = capacity;
+    return shares;
 }
 
-static void add_to(struct shares *shares, uint64_t user, uint64_t bytes) {
-    struct share *share = find(shares, user);
-    if (!share->user) {
-        if (2 * (shares->used + 1) > shares->capacity) {
-            grow(shares);
-            share = find(shares, user);
+static struct shares *grow(struct shares *shares) {
+    struct shares *grown = create(2 * shares->capacity);
+    for (uint32_t i = 0; i < shares->capacity; i++)
+        if (shares->table[i].count) {
+            *find(grown, shares->table[i].user) = shares->table[i];
+            grown->used++;
         }
-        share->user = user;
-        shares->used++;
+    actor_free(shares);
+    return grown;
+}
+
+static void add_to(struct queue *queue, const struct entry *entry) {
+    struct share *share = find(queue->shares, entry->sender_user);
+    if (!share->user && 2 * (queue->shares->used + 1) > queue->shares->capacity) {
+        queue->shares = grow(queue->shares);
+        share = find(queue->shares, entry->sender_user);
     }
+    queue->shares->used += !share->user;
+    share->user = entry->sender_user;
     share->count++;
-    share->bytes += bytes;
+    share->bytes += entry->bytes;
 }
 
 static void count_all(struct queue *queue) {
-    grow(&queue->shares);
+    queue->shares = create(TABLE_FIRST);
     for (uint64_t i = queue->head; i < queue->tail; i++) {
         const struct entry *entry = queue_at(queue, i);
         if (entry->state != ENTRY_GONE && entry->kind == RECORD_MAIL && entry->sender_user)
-            add_to(&queue->shares, entry->sender_user, entry->bytes);
+            add_to(queue, entry);
     }
 }
 
 bool shares_allow(struct queue *queue, uint64_t user, uint32_t bytes) {
     if (queue->mails < count_max() && queue->mail_bytes + bytes <= bytes_max())
         return true;
-    if (!queue->shares.table)
+    if (!queue->shares)
         count_all(queue);
-    const struct share *share = find(&queue->shares, user);
+    const struct share *share = find(queue->shares, user);
     return share->count < count_max() && share->bytes + bytes <= bytes_max();
 }
 
 void shares_add(struct queue *queue, const struct entry *entry) {
-    if (queue->shares.table && entry->sender_user)
-        add_to(&queue->shares, entry->sender_user, entry->bytes);
+    if (queue->shares && entry->sender_user)
+        add_to(queue, entry);
 }
 
 /* Called when the queue's own counts are lower already. */
 void shares_remove(struct queue *queue, const struct entry *entry) {
-    struct shares *shares = &queue->shares;
-    if (!shares->table || !entry->sender_user)
+    if (!queue->shares || !entry->sender_user)
         return;
-    struct share *share = find(shares, entry->sender_user);
+    struct share *share = find(queue->shares, entry->sender_user);
     CHECK(share->count > 0 && share->bytes >= entry->bytes);
     share->count--;
     share->bytes -= entry->bytes;
     if (queue->mails < count_max() / 2 && queue->mail_bytes < bytes_max() / 2) {
-        actor_free(shares->table);
-        *shares = (struct shares){0};
+        actor_free(queue->shares);
+        queue->shares = NULL;
     }
 }

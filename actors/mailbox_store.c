@@ -27,17 +27,25 @@
 
 /* --- lists of entries --- */
 
-static void puts_add(struct puts *puts, uint32_t device, uint64_t sequence) {
-    if (puts->count == puts->capacity) {
-        puts->capacity = puts->capacity ? 2 * puts->capacity : PUTS_FIRST;
-        puts->items = actor_reallocate(puts->items, puts->capacity * sizeof(*puts->items));
+static uint32_t puts_count(const struct puts *puts) {
+    return puts ? puts->count : 0;
+}
+
+static void puts_add(struct puts **list, uint32_t device, uint64_t sequence) {
+    struct puts *puts = *list;
+    if (!puts || puts->count == puts->capacity) {
+        uint32_t capacity = puts ? 2 * puts->capacity : PUTS_FIRST;
+        puts = actor_reallocate(puts, sizeof(*puts) + capacity * sizeof(puts->items[0]));
+        puts->count = *list ? puts->count : 0;
+        puts->capacity = capacity;
+        *list = puts;
     }
     puts->items[puts->count++] = (struct put){sequence, device};
 }
 
-static void puts_free(struct puts *puts) {
-    actor_free(puts->items);
-    *puts = (struct puts){0};
+static void puts_free(struct puts **list) {
+    actor_free(*list);
+    *list = NULL;
 }
 
 void store_put(struct mailbox *mailbox, struct device *device, struct entry *entry) {
@@ -187,7 +195,7 @@ static void append_records(struct mailbox *mailbox, struct write_batch *batch) {
         if (!wants_record(device))
             continue;
         append_record(mailbox, batch, device);
-        device->sequence_flying = device->sequence_reserved;
+        device->flying = (uint32_t)(device->sequence_reserved - device->sequence_durable);
         device->record_now = device->record_due = device->record_soon = false;
     }
 }
@@ -197,19 +205,21 @@ static bool append_pending(struct mailbox *mailbox, struct write_batch *batch) {
     struct store *store = &mailbox->store;
     uint32_t taken = 0;
     bool mail = false;
-    while (taken < store->pending.count && batch->size < BATCH_BYTES_GOAL)
-        mail |= append_put(mailbox, batch, &store->pending.items[taken++], false);
-    if (taken == store->pending.count) {
+    uint32_t count = puts_count(store->pending);
+    while (taken < count && batch->size < BATCH_BYTES_GOAL)
+        mail |= append_put(mailbox, batch, &store->pending->items[taken++], false);
+    if (taken == count) {
         puts_free(&store->flying);
         store->flying = store->pending;
-        store->pending = (struct puts){0};
+        store->pending = NULL;
         return mail;
     }
     for (uint32_t i = 0; i < taken; i++)
-        puts_add(&store->flying, store->pending.items[i].device, store->pending.items[i].sequence);
-    memmove(store->pending.items, store->pending.items + taken,
-            (store->pending.count - taken) * sizeof(*store->pending.items));
-    store->pending.count -= taken;
+        puts_add(&store->flying, store->pending->items[i].device,
+                 store->pending->items[i].sequence);
+    memmove(store->pending->items, store->pending->items + taken,
+            (count - taken) * sizeof(store->pending->items[0]));
+    store->pending->count -= taken;
     return mail;
 }
 
@@ -220,9 +230,9 @@ static void take_off(struct mailbox *mailbox, bool again) {
     write_batch_init(&batch, BATCH_BYTES_MAX);
     if (again) {
         for (unsigned i = 0; i < mailbox->slots; i++)
-            mailbox->devices[i].record_due |= mailbox->devices[i].sequence_flying != 0;
-        for (uint32_t i = 0; i < store->flying.count; i++)
-            mail |= append_put(mailbox, &batch, &store->flying.items[i], true);
+            mailbox->devices[i].record_due |= mailbox->devices[i].flying != 0;
+        for (uint32_t i = 0; i < puts_count(store->flying); i++)
+            mail |= append_put(mailbox, &batch, &store->flying->items[i], true);
     } else {
         mail = append_pending(mailbox, &batch);
     }
@@ -240,7 +250,7 @@ static void take_off(struct mailbox *mailbox, bool again) {
 /* --- unsynced --- */
 
 static void flush_deletes(struct mailbox *mailbox) {
-    struct puts *deletes = &mailbox->store.deletes;
+    struct puts *deletes = mailbox->store.deletes;
     struct write_batch batch;
     write_batch_init(&batch, BATCH_BYTES_MAX);
     for (uint32_t i = 0; i < deletes->count && !batch.error; i++)
@@ -249,7 +259,7 @@ static void flush_deletes(struct mailbox *mailbox) {
     if (batch.error || !send_batch(mailbox, &batch, false))
         actor_count("mail_deletes_lost", deletes->count);
     write_batch_finish(&batch);
-    puts_free(deletes);
+    puts_free(&mailbox->store.deletes);
 }
 
 void store_records(struct mailbox *mailbox) {
@@ -288,9 +298,10 @@ static bool wants_record_now(const struct mailbox *mailbox) {
 
 void store_flush(struct mailbox *mailbox) {
     struct store *store = &mailbox->store;
-    if (!store->flies && !store->paused && (store->pending.count || wants_record_now(mailbox)))
+    if (!store->flies && !store->paused &&
+        (puts_count(store->pending) || wants_record_now(mailbox)))
         take_off(mailbox, false);
-    if (store->deletes.count)
+    if (store->deletes)
         flush_deletes(mailbox);
     if (store->records_soon)
         store_records(mailbox);
@@ -339,13 +350,13 @@ static void crashed(struct mailbox *mailbox, const struct put *put) {
 static void records_landed(struct mailbox *mailbox, bool ok) {
     for (unsigned i = 0; i < mailbox->slots; i++) {
         struct device *device = &mailbox->devices[i];
-        if (!device->sequence_flying)
+        if (!device->flying)
             continue;
         if (ok)
-            device->sequence_durable = device->sequence_flying;
+            device->sequence_durable += device->flying;
         else
             device->record_now = true;
-        device->sequence_flying = 0;
+        device->flying = 0;
         if (ok)
             queue_pump(mailbox, device, NULL); /* what waited for its sequence */
     }
@@ -356,14 +367,14 @@ void store_committed(struct mailbox *mailbox, const struct commit_result *result
     if (!store->flies || result->reference != store->reference)
         return; /* the answer to one that was sent again since */
     bool ok = result->error == 0;
-    struct puts flown = store->flying;
-    store->flying = (struct puts){0};
+    struct puts *flown = store->flying;
+    store->flying = NULL;
     store->flies = false;
-    for (uint32_t i = 0; i < flown.count; i++)
+    for (uint32_t i = 0; i < puts_count(flown); i++)
         if (ok)
-            landed(mailbox, &flown.items[i]);
+            landed(mailbox, &flown->items[i]);
         else
-            crashed(mailbox, &flown.items[i]);
+            crashed(mailbox, &flown->items[i]);
     puts_free(&flown);
     records_landed(mailbox, ok);
     if (!ok) {
@@ -407,17 +418,17 @@ void store_tick(struct mailbox *mailbox) {
         actor_count("commit_overdue", 1);
         take_off(mailbox, true);
     }
-    if (!store->flies && !store->pending.count && store->committer.bits)
+    if (!store->flies && !puts_count(store->pending) && store->committer.bits)
         forget_committer(store);
 }
 
 bool store_is_idle(const struct mailbox *mailbox) {
     const struct store *store = &mailbox->store;
-    return !store->flies && !store->pending.count && !store->deletes.count && !store->paused;
+    return !store->flies && !puts_count(store->pending) && !store->deletes && !store->paused;
 }
 
 bool store_refuses(const struct mailbox *mailbox) {
-    return mailbox->store.pending.count >= PENDING_MAX ||
+    return puts_count(mailbox->store.pending) >= PENDING_MAX ||
            atomic_load_explicit(&node_current()->store_full, memory_order_relaxed);
 }
 
