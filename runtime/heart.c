@@ -35,6 +35,8 @@
 #define PERIOD_MS_DEFAULT 60000
 #define BACKOFF_MS_DEFAULT 5000
 #define BACKOFF_MS_FIRST 100 /* the second restart in a row; the first one is at once */
+#define LISTEN_TRIES 40
+#define LISTEN_PAUSE_MS 50
 #define BACKLOG_DEFAULT 4096
 
 struct heart {
@@ -85,10 +87,21 @@ static int open_listener(struct heart_listener *listener) {
     return error;
 }
 
+/* A node that was killed keeps its ports until its rings are gone, some 100 ms (seen: 8 to 122). */
+static int open_listener_soon(struct heart_listener *listener) {
+    const struct timespec pause = {0, LISTEN_PAUSE_MS * 1000000};
+    int error = open_listener(listener);
+    for (unsigned i = 0; error == -EADDRINUSE && i < LISTEN_TRIES; i++) {
+        nanosleep(&pause, NULL);
+        error = open_listener(listener);
+    }
+    return error;
+}
+
 int heart_listen(struct heart_listener *listeners, unsigned count, unsigned *failed) {
     CHECK(count <= HEART_LISTENERS_MAX);
     for (unsigned i = 0; i < count; i++) {
-        int error = open_listener(&listeners[i]);
+        int error = open_listener_soon(&listeners[i]);
         if (error != 0) {
             *failed = i;
             while (i-- > 0)

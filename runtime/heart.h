@@ -39,8 +39,9 @@ struct heart_options {
 /* The heart's own: too many crashes, nothing is served any more (EX_SOFTWARE). */
 #define HEART_EXIT_GAVE_UP 70
 
-/* Opens the listeners (SO_REUSEADDR, TCP_NODELAY, TCP_USER_TIMEOUT set for what they accept). On
- * failure -errno and `*failed` is the index of the listener. */
+/* Opens the listeners (SO_REUSEADDR, TCP_NODELAY, TCP_USER_TIMEOUT set for what they accept). A
+ * taken port is tried for 2 s: a killed node keeps it for a moment. On failure -errno and `*failed`
+ * is the index of the listener. */
 int heart_listen(struct heart_listener *listeners, unsigned count, unsigned *failed);
 /* Returns the exit status for main: the child's, when it ended in order or after SIGTERM or SIGINT
  * (128 + signal if that ended it), else HEART_EXIT_GAVE_UP. Call before any thread exists. In the

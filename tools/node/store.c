@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#define BUSY_TRIES 40
+#define BUSY_PAUSE_MS 50
+
 static uint64_t clock_ns(void *context) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -44,6 +47,12 @@ int store_open(const struct config *config, struct engine **engine, struct meta 
         .clock_ns = clock_ns,
     };
     result = engine_rocksdb_open(path, &options, engine, text, sizeof(text));
+    /* A node that was killed a moment ago may not have left yet. */
+    const struct timespec pause = {0, BUSY_PAUSE_MS * 1000000};
+    for (unsigned i = 0; result == -EBUSY && i < BUSY_TRIES; i++) {
+        nanosleep(&pause, NULL);
+        result = engine_rocksdb_open(path, &options, engine, text, sizeof(text));
+    }
     if (result == -EBUSY)
         snprintf(error, error_bytes, "%s is in use by another node", config->data);
     else if (result)
