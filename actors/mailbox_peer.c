@@ -261,6 +261,7 @@ bool mailbox_peer_down(struct mailbox *mailbox, const struct actor_down *down) {
 void mailbox_peers_tick(struct mailbox *mailbox) {
     uint32_t now_ms = mailbox_now();
     for (unsigned i = mailbox->peer_count; i-- > 0;) {
+        CHECK(mailbox->peers);
         struct peer *peer = &mailbox->peers[i];
         if (peer->state == PEER_MEETING && now_ms - peer->meeting_ms >= MEETING_MS) {
             actor_count("peer_not_met", 1);

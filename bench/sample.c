@@ -34,14 +34,15 @@ static size_t file_read(const char *path, char *bytes, size_t capacity) {
 /* proc(5): fields 14 and 15 of stat are user and system time in clock ticks. */
 static double process_cpu_us(pid_t pid) {
     char path[64], text[1024];
-    unsigned long user, system;
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     if (file_read(path, text, sizeof text) == 0)
         return 0;
-    const char *rest = strrchr(text, ')'); /* the name may hold anything */
-    if (rest == NULL || sscanf(rest + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-                               &user, &system) != 2)
+    char *at = strrchr(text, ')'); /* the name may hold anything */
+    for (unsigned field = 2; at != NULL && field < 14; field++)
+        at = strchr(at + 1, ' ');
+    if (at == NULL)
         return 0;
+    unsigned long long user = strtoull(at, &at, 10), system = strtoull(at, &at, 10);
     return (double)(user + system) * 1e6 / (double)sysconf(_SC_CLK_TCK);
 }
 
