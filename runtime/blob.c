@@ -3,8 +3,8 @@
  * Blobs: bytes with a count of references, and the way home of any block that crosses shards.
  *
  * The count is the only shared word. Whoever takes it to zero frees the blob: on a shard onto its
- * free list, or (another's, and there are enough) into that lane's chain; elsewhere onto the pool's
- * stack.
+ * free list, or (another's, and there are enough) into the lane to its home; elsewhere onto the
+ * pool's stack.
  */
 #include "runtime/blob_internal.h"
 
@@ -32,8 +32,7 @@ void block_release(void *block, uint32_t home) {
     if (ours && (pool == &shard->messages || slab_adopts(&shard->messages, home))) {
         slab_give(&shard->messages, block, home);
     } else if (ours) {
-        ((struct slab_block *)block)->class = home;
-        lane_push_freed(shard->lanes_out[pool->shard->index], block);
+        lane_push_freed(shard->lanes_out[pool->shard->index], block, home);
     } else {
         slab_return(block, home);
     }
@@ -50,14 +49,15 @@ static void count_bytes(struct runtime *runtime, uint64_t bytes) {
 struct blob *blob_create(size_t bytes) {
     CHECK(bytes <= BLOB_BYTES_MAX);
     struct shard *shard = shard_of_thread;
-    size_t all = sizeof(struct blob) + bytes;
+    /* Whole cache lines, as what travels between shards is. */
+    size_t all = (sizeof(struct blob) + bytes + 63) & ~(size_t)63;
     struct blob *blob;
     uint32_t home = SLAB_CLASS_HEAP;
     if (shard && all <= SLAB_BYTES_MAX) {
         home = slab_class_of(all);
         blob = slab_take(&shard->messages, home);
     } else {
-        blob = malloc(all);
+        blob = aligned_alloc(64, all);
         CHECK(blob);
     }
     *blob = (struct blob){.references = 1, .home = home, .length = bytes};

@@ -2,47 +2,85 @@
 /*
  * Lanes between shards.
  *
- * Invariants: tail - head <= LANE_PLACES (both wrap at 2^32, a multiple of it); once anything waits
- * in the spill list everything new goes behind it, so that order holds; the spill list goes into
- * the ring at every publish.
+ * Invariants: batch n lies in batches[n % LANE_BATCHES], and n is the writer's index in the ring
+ * while it is being filled; before n is published the reader has taken n + 2 - LANE_BATCHES, so
+ * that it is done with the batch whose memory n + 1 uses; once anything waits in the spill list
+ * every message goes behind it, so that order holds; the spill list goes into the ring at every
+ * publish; the reader of a lane that is stuck hears of it, since a ring may be full of freed blocks
+ * that woke nobody.
  */
 #include "runtime/lane_internal.h"
 
 #include "runtime/check.h"
+#include "runtime/order_internal.h"
 #include "runtime/slab_internal.h"
 
-_Static_assert((LANE_PLACES & (LANE_PLACES - 1)) == 0, "places wrap by a mask");
+_Static_assert((LANE_BATCHES & (LANE_BATCHES - 1)) == 0, "ck_ring wraps by a mask");
+_Static_assert(SLAB_CLASSES + 1 <= LANE_TAG_MASK, "a size class fits into the low bits");
 
-static bool ring_push(struct lane *lane, uintptr_t entry) {
-    if (lane->tail - lane->head_seen == LANE_PLACES) {
-        /* Pairs with the release in lane_take: the reader is done with the places before `head`. */
-        lane->head_seen = __atomic_load_n(&lane->head, __ATOMIC_ACQUIRE);
-        if (lane->tail - lane->head_seen == LANE_PLACES)
-            return false;
-    }
-    lane->places[lane->tail & (LANE_PLACES - 1)] = entry;
-    lane->tail++;
-    lane->unpublished++;
+void lane_init(struct lane *lane) {
+    ck_ring_init(&lane->ring, LANE_BATCHES);
+    lane->batch = &lane->batches[0];
+}
+
+/* --- the writer
+ * ------------------------------------------------------------------------------------- */
+
+/* False: the ring is full. */
+static bool batch_publish(struct lane *lane) {
+    struct ck_ring *ring = &lane->ring;
+    lane->is_stuck = ck_ring_size(ring) > LANE_BATCHES - 3;
+    if (lane->is_stuck)
+        return false;
+    order_acquire(&ring->c_head); /* pairs with lane_take */
+    uintptr_t *place = ck_ring_enqueue_reserve_spsc(ring, lane->places);
+    uintptr_t only = lane->batch->entries[0];
+    CHECK(place);
+    if (lane->filled == 1 && !(only & LANE_TAG_MASK))
+        *place = only;
+    else
+        *place = (uintptr_t)lane->batch | lane->filled;
+    order_release(&ring->p_tail);
+    ck_pr_fence_release();
+    ck_ring_enqueue_commit_spsc(ring);
+    lane->batch = &lane->batches[ring->p_tail & (LANE_BATCHES - 1)];
+    lane->filled = 0;
+    lane->has_news |= lane->batch_has_messages;
+    lane->batch_has_messages = false;
+    return true;
+}
+
+static bool entry_push(struct lane *lane, uintptr_t entry) {
+    if (lane->filled == LANE_BATCH && !batch_publish(lane))
+        return false;
+    if (lane->filled == 0)
+        __builtin_prefetch(&lane->ring.c_head); /* which batch_publish will read */
+    lane->batch->entries[lane->filled++] = entry;
+    return true;
+}
+
+static bool message_push(struct lane *lane, struct message *message) {
+    if (!entry_push(lane, (uintptr_t)message))
+        return false;
+    lane->batch_has_messages = true;
     return true;
 }
 
 static void spill_drain(struct lane *lane) {
     while (lane->spill_head) {
         struct message *message = lane->spill_head, *next = message->next;
-        if (!ring_push(lane, (uintptr_t)message))
+        if (!message_push(lane, message))
             return;
         lane->spill_head = next;
         lane->spill_count--;
-        lane->has_news = true;
     }
     lane->spill_tail = NULL;
 }
 
 void lane_push(struct lane *lane, struct message *message) {
-    if (!lane->spill_head && ring_push(lane, (uintptr_t)message)) {
-        lane->has_news = true;
+    CHECK(((uintptr_t)message & LANE_TAG_MASK) == 0);
+    if (!lane->spill_head && message_push(lane, message))
         return;
-    }
     message->next = NULL;
     if (lane->spill_head)
         lane->spill_tail->next = message;
@@ -52,34 +90,54 @@ void lane_push(struct lane *lane, struct message *message) {
     lane->spill_count++;
 }
 
-void lane_push_freed(struct lane *lane, struct slab_block *block) {
+void lane_push_freed(struct lane *lane, void *memory, unsigned class) {
+    struct slab_block *block = memory;
+    CHECK(((uintptr_t)block & LANE_TAG_MASK) == 0);
+    if (!lane->freed && entry_push(lane, (uintptr_t)block | (class + 1)))
+        return;
+    block->class = class;
     block->next = lane->freed;
     lane->freed = block;
-    lane->freed_count++;
-    if (lane->freed_count >= LANE_BATCH && ring_push(lane, (uintptr_t)lane->freed | 1)) {
-        lane->freed = NULL;
-        lane->freed_count = 0;
+}
+
+static void freed_drain(struct lane *lane) {
+    while (lane->freed) {
+        struct slab_block *block = lane->freed, *next = block->next;
+        if (!entry_push(lane, (uintptr_t)block | (block->class + 1)))
+            return;
+        lane->freed = next;
     }
 }
 
 bool lane_publish(struct lane *lane) {
     if (lane->spill_head)
         spill_drain(lane);
-    if (lane->freed && ring_push(lane, (uintptr_t)lane->freed | 1)) {
-        lane->freed = NULL;
-        lane->freed_count = 0;
-    }
-    if (!lane->unpublished)
-        return false;
-    bool has_news = lane->has_news;
-    lane->unpublished = 0;
+    if (lane->freed)
+        freed_drain(lane);
+    if (lane->batch_has_messages || lane->filled == LANE_BATCH)
+        batch_publish(lane);
+    bool has_news = lane->has_news || lane->is_stuck;
     lane->has_news = false;
-    /* Pairs with the acquire in lane_available: messages and places are seen before the tail. */
-    __atomic_store_n(&lane->tail_published, lane->tail, __ATOMIC_RELEASE);
     return has_news;
 }
 
-void lane_discard_spill(struct lane *lane) {
+/* Destroying a message may push its memory here: what is in the batch comes last. */
+static void batch_discard(struct lane *lane) {
+    struct lane_batch batch = *lane->batch;
+    uint32_t count = lane->filled;
+    lane->filled = 0;
+    lane->batch_has_messages = false;
+    for (uint32_t i = 0; i < count; i++) {
+        unsigned class;
+        void *block = lane_entry_block(batch.entries[i], &class);
+        if (lane_entry_message(batch.entries[i]))
+            message_destroy(lane_entry_message(batch.entries[i]));
+        else
+            slab_return(block, class);
+    }
+}
+
+void lane_discard_unsent(struct lane *lane) {
     while (lane->spill_head) {
         struct message *message = lane->spill_head;
         lane->spill_head = message->next;
@@ -87,24 +145,41 @@ void lane_discard_spill(struct lane *lane) {
         message_destroy(message);
     }
     lane->spill_tail = NULL;
-}
-
-uint32_t lane_available(const struct lane *lane) {
-    /* Pairs with the release in lane_publish. `head` is the caller's own. */
-    return __atomic_load_n(&lane->tail_published, __ATOMIC_ACQUIRE) - lane->head;
-}
-
-uint32_t lane_take(struct lane *lane, uintptr_t *entries, uint32_t max) {
-    uint32_t count = lane_available(lane), head = lane->head;
-    CHECK(count <= LANE_PLACES);
-    if (count > max)
-        count = max;
-    for (uint32_t i = 0; i < count; i++) {
-        entries[i] = lane->places[(head + i) & (LANE_PLACES - 1)];
-        __builtin_prefetch((void *)(entries[i] & ~(uintptr_t)1), 1);
+    while (lane->freed) {
+        struct slab_block *block = lane->freed;
+        lane->freed = block->next;
+        slab_return(block, (unsigned)block->class);
     }
-    /* Pairs with the acquire in ring_push. */
-    if (count)
-        __atomic_store_n(&lane->head, head + count, __ATOMIC_RELEASE);
+    while (lane->filled)
+        batch_discard(lane);
+}
+
+/* --- the reader
+ * ------------------------------------------------------------------------------------- */
+
+uint32_t lane_take(struct lane *lane, uintptr_t entries[LANE_BATCH]) {
+    struct ck_ring *ring = &lane->ring;
+    void *taken;
+    if (lane_is_empty(lane))
+        return 0;
+    order_acquire(&ring->p_tail); /* pairs with batch_publish */
+    /* The batch that was taken before has been copied: its memory is the writer's again. */
+    order_release(&ring->c_head);
+    ck_pr_fence_release();
+    CHECK(ck_ring_dequeue_spsc(ring, lane->places, &taken));
+    ck_pr_fence_acquire();
+    uint32_t count = (uintptr_t)taken & LANE_TAG_MASK;
+    if (!count) {
+        __builtin_prefetch(taken, 1);
+        entries[0] = (uintptr_t)taken;
+        return 1;
+    }
+    const struct lane_batch *batch = (void *)((uintptr_t)taken & ~(uintptr_t)LANE_TAG_MASK);
+    for (uint32_t i = 8; i < count; i += 8)
+        __builtin_prefetch(&batch->entries[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        entries[i] = batch->entries[i];
+        __builtin_prefetch((void *)(entries[i] & ~(uintptr_t)LANE_TAG_MASK), 1);
+    }
     return count;
 }

@@ -2,46 +2,66 @@
 /*
  * A lane: everything that one shard sends to one other, in order.
  *
- * A ring of pointers with one writer and one reader. The writer fills places and publishes them
- * once per turn or per LANE_BATCH, so that the cache line with the tail travels once per batch; the
- * reader takes a batch, prefetching. When the ring is full, what comes next waits in the writer's
- * spill list, so that nothing that may not be lost is; messages of users are refused when that list
- * is at its bound.
+ * A ck_ring with one writer and one reader. What travels are batches: the writer fills one and
+ * publishes it when the turn ends or when it is full, so that the cache lines that both sides touch
+ * travel once per batch; the reader takes a batch and prefetches what it names. A single message
+ * needs no batch: the ring then carries the message itself, since an idle node sends one at a time
+ * and each line that travels is latency.
  *
- * A pointer whose lowest bit is set is a chain of freed blocks on its way home.
+ * The batches are the lane's own, as many as the ring has places, and are used in turn: number n is
+ * the writer's again when the reader has taken number n + 1, for then it has copied n. So nothing
+ * has to travel back.
  *
- * Why not ck_ring: it publishes every entry, and its fences are invisible to the thread sanitizer.
+ * When the ring is full, what comes next waits in the writer's spill list, so that nothing that may
+ * not be lost is; messages of users are refused when that list is at its bound.
+ *
+ * An entry is an address, a multiple of 64. Its low bits say what it is: zero, a message; else a
+ * freed block on its way home, of the size class one less. The memory of a freed block is not
+ * touched on the way (a chain through the blocks would cost its owner a cache miss each).
  */
 #ifndef TERN_RUNTIME_LANE_INTERNAL_H
 #define TERN_RUNTIME_LANE_INTERNAL_H
 
 #include "runtime/message.h"
 
+#include <ck_ring.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LANE_PLACES 8192u
-#define LANE_BATCH 64u
+#define LANE_BATCHES 128u /* a power of two */
+#define LANE_BATCH 63u    /* entries; the low six bits of a batch's address count them */
+#define LANE_TAG_MASK 63u
+/* That fit without spilling: all batches but the reader's and one that keeps the two apart, and the
+ * one that is being filled. */
+#define LANE_ENTRIES_MAX ((LANE_BATCHES - 1) * LANE_BATCH)
 #define LANE_SPILL_MAX 65536u
 
 struct slab_block;
 
+struct lane_batch {
+    _Alignas(64) uintptr_t entries[LANE_BATCH];
+};
+_Static_assert(sizeof(struct lane_batch) == 512, "eight cache lines");
+
 struct lane {
+    /* Lines of their own: the reader's index, the writer's index, constants. */
+    _Alignas(64) struct ck_ring ring;
     /* The writer's own. */
-    _Alignas(64) uint32_t tail;
-    uint32_t unpublished;
-    uint32_t head_seen;
+    _Alignas(64) struct lane_batch *batch; /* being filled */
+    uint32_t filled;
     uint32_t spill_count;
     struct message *spill_head, *spill_tail;
-    struct slab_block *freed; /* blocks of the reader's pools, to go home */
-    uint32_t freed_count;
-    bool has_news; /* messages among what is not published */
-    /* Written by the writer (release), read by the reader (acquire). */
-    _Alignas(64) uint32_t tail_published;
-    /* Written by the reader (release), read by the writer (acquire). */
-    _Alignas(64) uint32_t head;
-    _Alignas(64) uintptr_t places[LANE_PLACES];
+    struct slab_block *freed; /* blocks that found the ring full; any order */
+    bool is_stuck;            /* the ring was full when it was last asked */
+    bool has_news;            /* messages among what was published since it was last asked */
+    bool batch_has_messages;  /* the one being filled */
+    /* Written by the writer, read by the reader, ordered by the ring. */
+    _Alignas(64) struct ck_ring_buffer places[LANE_BATCHES];
+    _Alignas(64) struct lane_batch batches[LANE_BATCHES];
 };
+
+/* On zeroed memory, before both sides know it. */
+void lane_init(struct lane *lane);
 
 /* --- the writer
  * ------------------------------------------------------------------------------------- */
@@ -52,28 +72,39 @@ static inline bool lane_is_full(const struct lane *lane) {
 }
 /* Takes the message; never refuses. */
 void lane_push(struct lane *lane, struct message *message);
-/* Takes a freed block whose home is the reader. */
-void lane_push_freed(struct lane *lane, struct slab_block *block);
-/* Makes what was pushed visible. True if there were messages: then the reader may need a wake (not
- * for freed blocks, which can wait until it runs anyway). */
+/* Takes a freed block whose home is the reader. Its address is a multiple of 64. */
+void lane_push_freed(struct lane *lane, void *memory, unsigned class);
+/* Makes messages that were pushed visible, and freed blocks if there are many. True if the reader
+ * may need a wake: there were messages, or the ring is full. Freed blocks can wait until it runs
+ * anyway. */
 bool lane_publish(struct lane *lane);
 static inline bool lane_batch_is_full(const struct lane *lane) {
-    return lane->unpublished >= LANE_BATCH;
+    return lane->filled == LANE_BATCH;
 }
 /* Something waits that the ring had no place for. */
-static inline bool lane_has_spill(const struct lane *lane) {
-    return lane->spill_head != NULL;
+static inline bool lane_is_stuck(const struct lane *lane) {
+    return lane->is_stuck;
 }
 
-/* At the end: frees what was never published. */
-void lane_discard_spill(struct lane *lane);
+/* At the end: frees what was not published. */
+void lane_discard_unsent(struct lane *lane);
 
 /* --- the reader
  * ------------------------------------------------------------------------------------- */
 
-/* How many entries are there to take. */
-uint32_t lane_available(const struct lane *lane);
-/* Copies at most `max` entries into `entries`; their places are the writer's again. */
-uint32_t lane_take(struct lane *lane, uintptr_t *entries, uint32_t max);
+static inline bool lane_is_empty(const struct lane *lane) {
+    return ck_ring_size(&lane->ring) == 0;
+}
+/* Copies the next batch; returns how many entries it has, 0 when there is none. */
+uint32_t lane_take(struct lane *lane, uintptr_t entries[LANE_BATCH]);
+
+/* What an entry is: NULL, or a message. */
+static inline struct message *lane_entry_message(uintptr_t entry) {
+    return entry & LANE_TAG_MASK ? NULL : (struct message *)entry;
+}
+static inline void *lane_entry_block(uintptr_t entry, unsigned *class) {
+    *class = (unsigned)(entry & LANE_TAG_MASK) - 1;
+    return (void *)(entry & ~(uintptr_t)LANE_TAG_MASK);
+}
 
 #endif

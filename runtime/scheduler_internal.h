@@ -15,6 +15,7 @@
 #include "runtime/reactor.h"
 #include "runtime/registry_internal.h"
 #include "runtime/slab_internal.h"
+#include "runtime/stack_internal.h"
 #include "runtime/timer_internal.h"
 #include "runtime/watchdog.h"
 
@@ -107,7 +108,7 @@ struct shard {
     const struct actor_class *watch_class;
 
     /* What other threads write. */
-    _Alignas(64) struct message *inbox; /* pushed (release), taken as a whole (acquire) */
+    _Alignas(64) struct ck_stack inbox; /* messages of threads that are no shard */
     /* 1 while the shard waits in poll, or is about to. Set by it, cleared by it or by who wakes it;
      * sequentially consistent with what is published before it is read: see shard_park. */
     _Alignas(64) uint32_t asleep;
@@ -126,7 +127,7 @@ struct runtime {
     uint16_t node;
     bool pin_threads;
     struct shard **shards;
-    struct lane *lanes; /* shard_count squared */
+    struct lane *lanes; /* shard_count squared: from by to */
     struct pool *pool;
     struct watchdog *watchdog;
     const struct supervisor_spec *root;

@@ -17,7 +17,6 @@
 
 #include <string.h>
 
-#define ARRIVALS_BATCH 32u
 #define SPILL_RETRY_NS 100000u /* how long a shard sleeps while a lane of it is full */
 
 /* --- the run queue
@@ -253,34 +252,47 @@ static void arrive(struct shard *shard, struct message *message) {
         mailbox_arrive(shard, message);
 }
 
+static void block_comes_home(struct shard *shard, uintptr_t entry) {
+    unsigned class;
+    void *block = lane_entry_block(entry, &class);
+    slab_give(&shard->messages, block, class);
+}
+
+/* Returns how many messages there were. */
+static unsigned take_batch(struct shard *shard, const uintptr_t *entries, uint32_t count) {
+    unsigned messages = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct message *message = lane_entry_message(entries[i]);
+        if (message)
+            arrive(shard, message);
+        else
+            block_comes_home(shard, entries[i]);
+        messages += message != NULL;
+    }
+    return messages;
+}
+
+/* What is only freed does not count as a message, lest the lane that brings it fills up. */
 static void take_lane(struct shard *shard, struct lane *lane) {
-    uintptr_t entries[ARRIVALS_BATCH];
-    uint32_t count;
-    for (unsigned taken = 0; taken < TURN_ARRIVALS_MAX; taken += count) {
-        count = lane_take(lane, entries, ARRIVALS_BATCH);
-        for (uint32_t i = 0; i < count; i++) {
-            if (entries[i] & 1)
-                slab_give_chain(&shard->messages, (struct slab_block *)(entries[i] & ~1ul));
-            else
-                arrive(shard, (struct message *)entries[i]);
-        }
-        if (count < ARRIVALS_BATCH)
-            break;
+    uintptr_t entries[LANE_BATCH];
+    unsigned messages = 0;
+    for (unsigned batches = 0; batches < LANE_BATCHES && messages < TURN_ARRIVALS_MAX; batches++) {
+        uint32_t count = lane_take(lane, entries);
+        if (!count)
+            return;
+        messages += take_batch(shard, entries, count);
     }
 }
 
 /* What threads that are no shard have sent, oldest first. */
 static struct message *inbox_take(struct shard *shard) {
-    if (!__atomic_load_n(&shard->inbox, __ATOMIC_RELAXED))
-        return NULL;
-    /* Pairs with the release in shard_inbox_push. */
-    struct message *newest = __atomic_exchange_n(&shard->inbox, NULL, __ATOMIC_ACQUIRE);
+    struct ck_stack_entry *newest = stack_take_all(&shard->inbox);
     struct message *oldest = NULL;
     while (newest) {
-        struct message *next = newest->next;
-        newest->next = oldest;
-        oldest = newest;
-        newest = next;
+        struct message *message = (struct message *)newest;
+        newest = newest->next;
+        message->next = oldest;
+        oldest = message;
     }
     return oldest;
 }
@@ -299,31 +311,34 @@ static void take_arrivals(struct shard *shard) {
 
 static bool has_arrivals(struct shard *shard) {
     for (uint32_t i = 0; i < shard->shard_count; i++)
-        if (shard->lanes_in[i] && lane_available(shard->lanes_in[i]))
+        if (shard->lanes_in[i] && !lane_is_empty(shard->lanes_in[i]))
             return true;
-    return __atomic_load_n(&shard->inbox, __ATOMIC_RELAXED) != NULL;
+    return !stack_is_empty(&shard->inbox);
 }
 
 void shard_inbox_push(struct shard *shard, struct message *message) {
-    message->next = __atomic_load_n(&shard->inbox, __ATOMIC_RELAXED);
-    /* Pairs with the acquire in inbox_take. */
-    while (!__atomic_compare_exchange_n(&shard->inbox, &message->next, message, true,
-                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-        ;
+    stack_push(&shard->inbox, message);
     shard_wake_if_asleep(shard);
+}
+
+static void discard_lane(struct shard *shard, struct lane *lane) {
+    uintptr_t entries[LANE_BATCH];
+    uint32_t count;
+    while ((count = lane_take(lane, entries)) != 0)
+        for (uint32_t i = 0; i < count; i++) {
+            if (lane_entry_message(entries[i]))
+                message_destroy(lane_entry_message(entries[i]));
+            else
+                block_comes_home(shard, entries[i]);
+        }
 }
 
 void shard_discard_arrivals(struct shard *shard) {
     for (uint32_t i = 0; i < shard->shard_count; i++) {
-        uintptr_t entry;
-        if (shard->lanes_out[i])
-            lane_discard_spill(shard->lanes_out[i]);
-        while (shard->lanes_in[i] && lane_take(shard->lanes_in[i], &entry, 1)) {
-            if (entry & 1)
-                slab_give_chain(&shard->messages, (struct slab_block *)(entry & ~1ul));
-            else
-                message_destroy((struct message *)entry);
-        }
+        if (!shard->lanes_in[i])
+            continue;
+        lane_discard_unsent(shard->lanes_out[i]);
+        discard_lane(shard, shard->lanes_in[i]);
     }
     struct message *message = inbox_take(shard);
     while (message) {
@@ -429,7 +444,7 @@ uint64_t shard_idle_ns(struct shard *shard) {
     if (shard->idle_ms_min && shard->counters.actors && shard->sweep_next_ns < at_ns)
         at_ns = shard->sweep_next_ns;
     for (uint32_t i = 0; i < shard->shard_count; i++)
-        if (shard->lanes_out[i] && lane_has_spill(shard->lanes_out[i]) &&
+        if (shard->lanes_out[i] && lane_is_stuck(shard->lanes_out[i]) &&
             at_ns > now_ns + SPILL_RETRY_NS)
             at_ns = now_ns + SPILL_RETRY_NS;
     if (at_ns == UINT64_MAX)

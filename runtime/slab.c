@@ -80,11 +80,14 @@ static void region_add(struct slab_pool *pool) {
 
 /* What threads that are no shard have freed; true if there was anything. */
 static bool returned_take(struct slab_pool *pool) {
-    if (!__atomic_load_n(&pool->returned, __ATOMIC_RELAXED))
-        return false;
-    /* Pairs with the release in slab_return. */
-    slab_give_chain(pool, __atomic_exchange_n(&pool->returned, NULL, __ATOMIC_ACQUIRE));
-    return true;
+    struct ck_stack_entry *next = stack_take_all(&pool->returned);
+    bool any = next != NULL;
+    while (next) {
+        struct slab_block *block = (struct slab_block *)next;
+        next = next->next;
+        slab_give(pool, block, (unsigned)block->class);
+    }
+    return any;
 }
 
 struct slab_block *slab_refill(struct slab_pool *pool, unsigned class) {
@@ -119,16 +122,5 @@ uint64_t slab_in_use(struct slab_pool *pool) {
 void slab_return(struct slab_block *block, unsigned class) {
     struct slab_pool *pool = slab_home(block);
     block->class = class;
-    block->next = __atomic_load_n(&pool->returned, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(&pool->returned, &block->next, block, true,
-                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-        ;
-}
-
-void slab_give_chain(struct slab_pool *pool, struct slab_block *chain) {
-    while (chain) {
-        struct slab_block *block = chain;
-        chain = block->next;
-        slab_give(pool, block, (unsigned)block->class);
-    }
+    stack_push(&pool->returned, block);
 }

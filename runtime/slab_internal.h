@@ -8,7 +8,7 @@
  * messages. What is freed is used again by the same class; nothing returns to the system before the
  * pool ends.
  *
- * A block goes home when it is freed elsewhere: other shards hand blocks back as a chain
+ * A block goes home when it is freed elsewhere: other shards hand blocks back by their lanes
  * (lane_internal.h), threads that are no shard push them on `returned`. But what crosses both ways
  * needs no way back: a shard keeps blocks of another for its own use, where they lie warm in its
  * cache, until it has SLAB_ADOPTED_BYTES of free ones in that class. So a shard that only receives
@@ -18,6 +18,7 @@
 #define TERN_RUNTIME_SLAB_INTERNAL_H
 
 #include "runtime/check.h"
+#include "runtime/stack_internal.h"
 
 #include <sanitizer/asan_interface.h>
 #include <stdbool.h>
@@ -49,12 +50,11 @@ struct slab_pool {
     uint32_t free_count[SLAB_CLASSES];
     uint8_t *unused, *populated_end, *region_end; /* of the newest region */
     struct slab_region *regions;
-    uint64_t blocks;     /* ever made */
-    struct shard *shard; /* the owner */
-    size_t step_bytes;   /* populated next */
-    uint64_t bytes;      /* populated in all; read by others, relaxed */
-    /* Pushed by threads that are no shard (release), taken as a whole by the owner (acquire). */
-    struct slab_block *returned;
+    uint64_t blocks;          /* ever made */
+    struct shard *shard;      /* the owner */
+    size_t step_bytes;        /* populated next */
+    uint64_t bytes;           /* populated in all; read by others, relaxed */
+    struct ck_stack returned; /* pushed by other threads, taken by the owner */
 };
 
 /* 16 to 128 in steps of 16, to 1,024 in steps of 64, then four per doubling. `bytes` in
@@ -93,8 +93,6 @@ uint64_t slab_in_use(struct slab_pool *pool);
 struct slab_block *slab_refill(struct slab_pool *pool, unsigned class);
 /* Any thread: the block goes to its pool's `returned`. */
 void slab_return(struct slab_block *block, unsigned class);
-/* The owner: takes back a chain whose blocks hold their classes. */
-void slab_give_chain(struct slab_pool *pool, struct slab_block *chain);
 
 static inline struct slab_pool *slab_home(const void *block) {
     uintptr_t region = (uintptr_t)block & ~(uintptr_t)(SLAB_REGION_BYTES - 1);

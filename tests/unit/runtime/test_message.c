@@ -3,6 +3,7 @@
 #include "tests/unit/runtime/fixture.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,45 +125,149 @@ static void what_another_thread_frees_comes_home(void **state) {
     fixture_destroy(runtime);
 }
 
-static void lane_keeps_order_through_its_spill(void **state) {
+static struct lane *make_lane(void) {
     struct lane *lane = aligned_alloc(64, sizeof *lane);
     memset(lane, 0, sizeof *lane);
-    enum { COUNT = 3 * LANE_PLACES };
+    lane_init(lane);
+    return lane;
+}
+
+static uint64_t value_of_entry(uintptr_t entry) {
+    struct message *message = lane_entry_message(entry);
+    assert_non_null(message);
+    uint64_t value = value_of(message);
+    message_destroy(message);
+    return value;
+}
+
+static void lane_keeps_order_through_its_spill(void **state) {
+    struct lane *lane = make_lane();
+    enum { COUNT = 3 * LANE_ENTRIES_MAX };
     for (uint64_t i = 0; i < COUNT; i++)
         lane_push(lane, message_of(KIND, i));
-    assert_true(lane_has_spill(lane));
+    assert_true(lane_is_stuck(lane));
     uint64_t next = 0;
     while (next < COUNT) {
-        uintptr_t entries[100];
+        uintptr_t entries[LANE_BATCH];
         lane_publish(lane);
-        uint32_t count = lane_take(lane, entries, 100);
+        uint32_t count = lane_take(lane, entries);
         assert_true(count > 0);
-        for (uint32_t i = 0; i < count; i++, next++) {
-            struct message *message = (struct message *)entries[i];
-            assert_int_equal(value_of(message), next);
-            message_destroy(message);
-        }
+        for (uint32_t i = 0; i < count; i++)
+            assert_int_equal(value_of_entry(entries[i]), next++);
     }
-    assert_false(lane_has_spill(lane));
+    assert_false(lane_is_stuck(lane));
     assert_int_equal(lane->spill_count, 0);
     free(lane);
 }
 
 static void lane_tells_news_of_what_comes_out_of_its_spill(void **state) {
-    struct lane *lane = aligned_alloc(64, sizeof *lane);
-    memset(lane, 0, sizeof *lane);
-    for (uint64_t i = 0; i < LANE_PLACES + 10; i++)
+    struct lane *lane = make_lane();
+    for (uint64_t i = 0; i < LANE_ENTRIES_MAX + 10; i++)
         lane_push(lane, message_of(KIND, i));
+    assert_int_equal(lane->spill_count, 10);
     assert_true(lane_publish(lane));
-    assert_false(lane_publish(lane));
-    uintptr_t entry;
-    for (int i = 0; i < 10; i++) {
-        assert_int_equal(lane_take(lane, &entry, 1), 1);
-        message_destroy((struct message *)entry);
+    uintptr_t entries[LANE_BATCH];
+    uint32_t count = lane_take(lane, entries);
+    assert_int_equal(count, LANE_BATCH);
+    for (uint32_t i = 0; i < count; i++)
+        value_of_entry(entries[i]);
+    assert_true(lane_publish(lane));
+    while (lane_is_stuck(lane)) {
+        assert_true(lane_take(lane, entries) > 0);
+        value_of_entry(entries[0]);
+        for (uint32_t i = 1; i < LANE_BATCH; i++)
+            value_of_entry(entries[i]);
+        lane_publish(lane);
     }
+    assert_false(lane_publish(lane));
+    while ((count = lane_take(lane, entries)) != 0)
+        for (uint32_t i = 0; i < count; i++)
+            value_of_entry(entries[i]);
+    free(lane);
+}
+
+/* One, two, ... entries at a time, freed blocks among them, until each batch was used often. */
+static void lane_carries_batches_of_every_size(void **state) {
+    static uint8_t blocks[64] __attribute__((aligned(64)));
+    struct lane *lane = make_lane();
+    uintptr_t entries[LANE_BATCH];
+    uint64_t sent = 0, received = 0;
+    for (uint32_t round = 0; round < 5 * LANE_BATCHES; round++) {
+        uint32_t size = 1 + round % LANE_BATCH;
+        bool freed = size > 1 && round % 3 == 0; /* alone it would wait */
+        for (uint32_t i = 0; i < size - freed; i++)
+            lane_push(lane, message_of(KIND, sent++));
+        if (freed)
+            lane_push_freed(lane, blocks, round % SLAB_CLASSES);
+        assert_int_equal(lane_publish(lane), size - freed > 0);
+        assert_int_equal(lane_take(lane, entries), size);
+        for (uint32_t i = 0; i < size - freed; i++)
+            assert_int_equal(value_of_entry(entries[i]), received++);
+        if (freed) {
+            unsigned class;
+            assert_null(lane_entry_message(entries[size - 1]));
+            assert_ptr_equal(lane_entry_block(entries[size - 1], &class), blocks);
+            assert_int_equal(class, round % SLAB_CLASSES);
+        }
+        assert_int_equal(lane_take(lane, entries), 0);
+    }
+    free(lane);
+}
+
+/* Freed blocks wake nobody; the message behind them must, or both sides sleep for ever. */
+static void lane_full_of_freed_blocks_wakes_its_reader(void **state) {
+    static uint8_t block[64] __attribute__((aligned(64)));
+    struct lane *lane = make_lane();
+    uintptr_t entries[LANE_BATCH];
+    for (uint32_t i = 0; i < LANE_ENTRIES_MAX; i++) {
+        lane_push_freed(lane, block, 3);
+        assert_int_equal(lane_publish(lane), i == LANE_ENTRIES_MAX - 1);
+    }
+    lane_push(lane, message_of(KIND, 1));
     assert_true(lane_publish(lane));
-    while (lane_take(lane, &entry, 1))
-        message_destroy((struct message *)entry);
+    assert_true(lane_is_stuck(lane));
+    for (uint32_t i = 0; i < LANE_ENTRIES_MAX; i += LANE_BATCH) {
+        assert_int_equal(lane_take(lane, entries), LANE_BATCH);
+        lane_publish(lane);
+    }
+    assert_false(lane_is_stuck(lane));
+    assert_int_equal(lane_take(lane, entries), 1);
+    assert_int_equal(value_of_entry(entries[0]), 1);
+    free(lane);
+}
+
+#define TWO_THREADS_MESSAGES 200000u
+
+/* The writer may not use a batch again that the reader may still be copying. */
+static void *read_lane(void *argument) {
+    struct lane *lane = argument;
+    uintptr_t entries[LANE_BATCH];
+    void *failed = NULL;
+    for (uint64_t next = 0; next < TWO_THREADS_MESSAGES;) {
+        uint32_t count = lane_take(lane, entries);
+        if (!count)
+            sched_yield();
+        for (uint32_t i = 0; i < count; i++)
+            if (value_of_entry(entries[i]) != next++)
+                failed = lane;
+    }
+    return failed;
+}
+
+static void lane_keeps_order_between_two_threads(void **state) {
+    struct lane *lane = make_lane();
+    pthread_t thread;
+    void *failed;
+    assert_int_equal(pthread_create(&thread, NULL, read_lane, lane), 0);
+    for (uint64_t i = 0; i < TWO_THREADS_MESSAGES; i++) {
+        lane_push(lane, message_of(KIND, i));
+        if (map_mix(i) % 40 == 0)
+            lane_publish(lane);
+    }
+    while (lane_publish(lane))
+        sched_yield();
+    pthread_join(thread, &failed);
+    assert_null(failed);
     free(lane);
 }
 
@@ -191,6 +296,9 @@ int main(void) {
         cmocka_unit_test(what_another_thread_frees_comes_home),
         cmocka_unit_test(lane_keeps_order_through_its_spill),
         cmocka_unit_test(lane_tells_news_of_what_comes_out_of_its_spill),
+        cmocka_unit_test(lane_carries_batches_of_every_size),
+        cmocka_unit_test(lane_full_of_freed_blocks_wakes_its_reader),
+        cmocka_unit_test(lane_keeps_order_between_two_threads),
         cmocka_unit_test(map_finds_what_was_put_and_not_what_was_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
