@@ -73,7 +73,7 @@ static inline size_t slab_class_bytes(unsigned class) {
         return (class + 1) * 16ul;
     if (class < 22)
         return (class - 5) * 64ul;
-    return (5ul + ((class - 22) & 3)) << (8 + (class - 22) / 4);
+    return (5ul + ((class - 22) & 3)) << (8 + ((class - 22) / 4 & 7)); /* at most 7: the bound */
 }
 
 /* Zeroed pages, aligned to a page; all populated at once if asked. NULL when memory is out. */
