@@ -152,6 +152,14 @@ static bool is_loading(const struct mailbox *mailbox, struct message **message) 
     return true;
 }
 
+/* Our list may be older than what the connection has read: it is read again, once for each. */
+static void doubt(struct mailbox *mailbox, struct actor_id connection) {
+    if (actor_id_equal(mailbox->doubted, connection))
+        return;
+    mailbox->doubted = connection;
+    mailbox_reload(mailbox);
+}
+
 static void mailbox_on_attach(void *state, struct message **message) {
     struct mailbox *mailbox = state;
     const struct mailbox_attach *request = message_as(*message, struct mailbox_attach);
@@ -160,13 +168,12 @@ static void mailbox_on_attach(void *state, struct message **message) {
     struct device *device = mailbox_device(mailbox, request->device);
     if (device && device->present && memcmp(device->key, request->key, sizeof(device->key)) == 0) {
         attach(mailbox, device, request);
-    } else if (!actor_id_equal(mailbox->doubted, request->connection)) {
-        mailbox->doubted = request->connection; /* our list may be older than its */
-        mailbox_reload(mailbox);
-        actor_defer(message);
-    } else {
+    } else if (actor_id_equal(mailbox->doubted, request->connection) && !mailbox->reloading) {
         actor_count("attach_unauthorized", 1);
         attached(mailbox, request, WIRE_CODE_UNAUTHORIZED, NULL);
+    } else {
+        doubt(mailbox, request->connection);
+        actor_defer(message);
     }
 }
 
@@ -348,9 +355,12 @@ static void mailbox_on_expire(void *state, struct message **message) {
     struct mailbox *mailbox = state;
     if (mailbox->state == MAILBOX_LOADING || mailbox->absent)
         return;
+    bool more = false;
     for (unsigned i = 0; i < mailbox->slots; i++)
         if (mailbox->devices[i].number)
-            queue_expire(mailbox, &mailbox->devices[i]);
+            more |= queue_expire(mailbox, &mailbox->devices[i]);
+    if (more && actor_signal(actor_self(), MAILBOX_EXPIRE) != 0)
+        actor_count("expire_delayed", 1); /* until the expirer's next round */
 }
 
 static void mailbox_on_tick(void *state, struct message **message) {
@@ -359,7 +369,7 @@ static void mailbox_on_tick(void *state, struct message **message) {
     mailbox->ticked = true;
     if (mailbox->state == MAILBOX_LOADING)
         return;
-    if (mailbox->absent) {
+    if (mailbox->absent && !mailbox->reloading && !mailbox->reload_due) {
         actor_stop(ACTOR_PASSIVATED);
         return;
     }

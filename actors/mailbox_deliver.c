@@ -213,6 +213,7 @@ static int check_room(struct mailbox *mailbox, const struct mailbox_deliver *del
     struct queue *queue = &copy->device->queue;
     uint32_t bytes = copy->length + deliver->spans.external_bytes;
     if (queue->mails >= limits->queue_messages_max ||
+        queue->tail - queue->head >= QUEUE_ENTRIES_MAX ||
         queue->mail_bytes + bytes > limits->queue_bytes_max)
         return WIRE_CODE_FULL;
     if (deliver->sender.user != mailbox->user && !shares_allow(queue, deliver->sender.user, bytes))

@@ -93,6 +93,9 @@ _Static_assert(sizeof(struct entry) == 64, "ten thousand of them are affordable"
 
 struct shares; /* mailbox_shares.c */
 
+/* Entries of one queue, whatever the quotas are set to; a power of two. */
+#define QUEUE_ENTRIES_MAX (1u << 19)
+
 struct queue {
     struct entry *ring; /* `capacity` of them, a power of two, or NULL */
     uint32_t capacity;
@@ -263,8 +266,7 @@ unsigned mailbox_devices_present(const struct mailbox *mailbox);
 /* Makes MAILBOX_TICK come within this time. */
 void mailbox_tick_in(struct mailbox *mailbox, uint32_t delay_ms);
 /* The connection is no more this device's: what was held is stored, what was in flight will be sent
- * again. */
-/* `device_left`: it went by itself, so its oldest mail in flight may be why. */
+ * again. `device_left`: it went by itself, so its oldest mail in flight may be why. */
 void mailbox_detach_device(struct mailbox *mailbox, struct device *device, bool device_left);
 void mailbox_cut(struct device *device, uint8_t notice, uint16_t close_code);
 
@@ -357,8 +359,8 @@ void queue_ack_up_to(struct mailbox *mailbox, struct device *device, uint64_t cu
 void queue_rewind(struct queue *queue);
 void queue_hold_begin(struct mailbox *mailbox, struct device *device);
 void queue_hold_ends(struct mailbox *mailbox);
-/* Entries that are older than the limit go, and their senders are told. */
-void queue_expire(struct mailbox *mailbox, struct device *device);
+/* Entries that are older than the limit go, and their senders are told. True: there may be more. */
+bool queue_expire(struct mailbox *mailbox, struct device *device);
 void queue_free(struct queue *queue);
 /* The device has left the account: nothing will be fetched any more. */
 void queue_abandon(struct mailbox *mailbox, struct device *device);

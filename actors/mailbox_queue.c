@@ -18,17 +18,15 @@
 #include <string.h>
 
 #define RING_FIRST 8u
-/* Bounded by the quotas long before; this bounds what a raised and lowered quota can leave. */
-#define RING_MAX (1u << 19)
 #define SEQUENCE_BLOCK 4096u
-#define HOLD_UNKNOWN_MS 100u /* before a device has acknowledged anything */
-#define EXPIRE_AT_ONCE_MAX 256u
+#define HOLD_UNKNOWN_MS 100u   /* before a device has acknowledged anything */
+#define EXPIRE_AT_ONCE_MAX 32u /* each moves what is behind it */
 
 /* --- the ring --- */
 
 static bool grow(struct queue *queue) {
     uint32_t capacity = queue->capacity ? 2 * queue->capacity : RING_FIRST;
-    if (capacity > RING_MAX)
+    if (capacity > QUEUE_ENTRIES_MAX)
         return false;
     struct entry *ring = actor_allocate(capacity * sizeof(*ring));
     for (uint64_t i = queue->head; i < queue->tail; i++)
@@ -351,27 +349,29 @@ void queue_ack(struct mailbox *mailbox, struct device *device, struct message *m
 
 /* --- expiry --- */
 
-void queue_expire(struct mailbox *mailbox, struct device *device) {
+bool queue_expire(struct mailbox *mailbox, struct device *device) {
     struct queue *queue = &device->queue;
     uint64_t limit_s = node_current()->limits.mail_expiry_ms / 1000;
     uint64_t now_s = actor_wall_ms() / 1000;
     uint64_t index = device_is_online(device) ? queue->sent : queue->head;
-    for (unsigned i = 0; i < EXPIRE_AT_ONCE_MAX && index < queue->tail; i++) {
+    unsigned expired = 0;
+    while (index < queue->tail && expired < EXPIRE_AT_ONCE_MAX) {
         struct entry *entry = queue_at(queue, index);
         bool old = entry->time_s + limit_s <= now_s;
-        if (entry->state != ENTRY_STORED || !old || (entry->flags & ENTRY_REFUSED)) {
-            if (entry->state == ENTRY_STORED && !old)
-                return;
-            index++;
-            continue;
-        }
+        bool stored = entry->state == ENTRY_STORED && !(entry->flags & ENTRY_REFUSED);
         bool was_given = index < queue->sent_top;
-        actor_count("mail_expired", entry->kind == RECORD_MAIL);
-        retire_stored(mailbox, device, index, WIRE_STATE_EXPIRED);
-        index += was_given;
+        if (stored && !old)
+            return false;
+        if (stored) {
+            actor_count("mail_expired", entry->kind == RECORD_MAIL);
+            retire_stored(mailbox, device, index, WIRE_STATE_EXPIRED);
+            expired++;
+        }
+        index += !stored || was_given; /* else the next one has taken its place */
         if (index < queue->head)
             index = queue->head;
     }
+    return index < queue->tail;
 }
 
 void queue_abandon(struct mailbox *mailbox, struct device *device) {

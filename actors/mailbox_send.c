@@ -235,24 +235,6 @@ static void leave_peer(struct mailbox *mailbox, const struct sent *sent, bool re
         mailbox_peer_settled(mailbox, message_as(sent->send, struct mailbox_send)->chat, refused);
 }
 
-void mailbox_send_refuse(struct mailbox *mailbox, struct device *device, struct sent *sent,
-                         int code, uint32_t retry_after_ms, struct blob *body) {
-    struct sends *sends = &device->sends;
-    bool retryable = !wire_code_ends_send(code);
-    leave_peer(mailbox, sent, retryable);
-    actor_count("send_refused", 1);
-    if (!retryable) {
-        settle(device, sent, code);
-        return;
-    }
-    answer(sent->send, code, retry_after_ms, body ? blob_hold(body) : NULL);
-    close(sends, sent, SENT_RETRYABLE);
-    sent->waits = 0;
-    sends->open--;
-    if (!sends->retry_low || sent->number < sends->retry_low)
-        sends->retry_low = sent->number;
-}
-
 static void deliver_own(struct mailbox *mailbox, struct device *device, struct sent *sent) {
     sent->phase = SENT_TO_OWN;
     struct message *message = mailbox_deliver_create(mailbox, device, sent);
@@ -265,19 +247,38 @@ static void deliver_own(struct mailbox *mailbox, struct device *device, struct s
     message_destroy(message);
 }
 
-/* One's own other devices get a chat's messages in their order, each when the peer has it. */
-static void deliver_own_in_order(struct mailbox *mailbox, struct device *device, uint64_t chat) {
+/* One's own other devices get what is sent in its order, each when the peer has it. */
+static void deliver_own_in_order(struct mailbox *mailbox, struct device *device) {
     struct sends *sends = &device->sends;
-    for (uint64_t number = mailbox_sends_low(sends); number < sends->next; number++) {
+    for (uint64_t number = sends->told_below; number < sends->next; number++) {
         struct sent *sent = mailbox_sent_find(sends, number);
-        if (!sent || sent->state != SENT_OPEN ||
-            message_as(sent->send, struct mailbox_send)->chat != chat)
+        if (!sent)
             continue;
-        if (sent->phase == SENT_TO_PEER)
+        if (sent->state == SENT_RETRYABLE ||
+            (sent->state == SENT_OPEN && sent->phase == SENT_TO_PEER))
             return;
-        if (sent->phase == SENT_WAITS_FOR_OWN)
+        if (sent->state == SENT_OPEN && sent->phase == SENT_WAITS_FOR_OWN)
             deliver_own(mailbox, device, sent);
     }
+}
+
+void mailbox_send_refuse(struct mailbox *mailbox, struct device *device, struct sent *sent,
+                         int code, uint32_t retry_after_ms, struct blob *body) {
+    struct sends *sends = &device->sends;
+    bool retryable = !wire_code_ends_send(code);
+    leave_peer(mailbox, sent, retryable);
+    actor_count("send_refused", 1);
+    if (!retryable) {
+        settle(device, sent, code);
+        deliver_own_in_order(mailbox, device);
+        return;
+    }
+    answer(sent->send, code, retry_after_ms, body ? blob_hold(body) : NULL);
+    close(sends, sent, SENT_RETRYABLE);
+    sent->waits = 0;
+    sends->open--;
+    if (!sends->retry_low || sent->number < sends->retry_low)
+        sends->retry_low = sent->number;
 }
 
 void mailbox_settled(struct mailbox *mailbox, const struct mailbox_settled *settled,
@@ -308,7 +309,7 @@ void mailbox_settled(struct mailbox *mailbox, const struct mailbox_settled *sett
         return;
     }
     sent->phase = SENT_WAITS_FOR_OWN;
-    deliver_own_in_order(mailbox, device, settled->recipient.user);
+    deliver_own_in_order(mailbox, device);
 }
 
 /* --- taking one --- */
@@ -353,7 +354,8 @@ static void start(struct mailbox *mailbox, struct device *device, struct sent *s
         return;
     }
     if (send->chat == mailbox->user) {
-        deliver_own(mailbox, device, sent);
+        sent->phase = SENT_WAITS_FOR_OWN;
+        deliver_own_in_order(mailbox, device);
         return;
     }
     sent->phase = SENT_TO_PEER;

@@ -347,6 +347,15 @@ static void crashed(struct mailbox *mailbox, const struct put *put) {
     queue_remove(mailbox, device, index, false);
 }
 
+/* What waited for the next batch is refused with it: nothing overtakes what came before. */
+static void crash_pending(struct mailbox *mailbox) {
+    struct puts *waiting = mailbox->store.pending;
+    mailbox->store.pending = NULL;
+    for (uint32_t i = 0; i < puts_count(waiting); i++)
+        crashed(mailbox, &waiting->items[i]);
+    puts_free(&waiting);
+}
+
 static void records_landed(struct mailbox *mailbox, bool ok) {
     for (unsigned i = 0; i < mailbox->slots; i++) {
         struct device *device = &mailbox->devices[i];
@@ -376,6 +385,8 @@ void store_committed(struct mailbox *mailbox, const struct commit_result *result
         else
             crashed(mailbox, &flown->items[i]);
     puts_free(&flown);
+    if (!ok)
+        crash_pending(mailbox);
     records_landed(mailbox, ok);
     if (!ok) {
         actor_count("commit_refused_full", 1);

@@ -21,8 +21,13 @@ struct page_walk {
     uint64_t sequence; /* 0: no page */
 };
 
+/* A device that acknowledges everything but the oldest gets no further than this. */
+#define SPAN_MAX 4096u
+
 static bool window_has_room(const struct queue *queue, const struct entry *entry) {
     const struct node_limits *limits = &node_current()->limits;
+    if (queue->sent - queue->head >= SPAN_MAX)
+        return false;
     return queue->in_flight == 0 ||
            (queue->in_flight < limits->mail_in_flight_max &&
             queue->in_flight_bytes + entry->bytes <= limits->mail_in_flight_bytes_max);

@@ -143,6 +143,7 @@ static void take_answer(struct device_model *model, const struct connection_answ
         case WIRE_CODE_OK:
             item->done = true;
             break;
+        case WIRE_CODE_STALE:
         case WIRE_CODE_UNAVAILABLE:
         case WIRE_CODE_OVERLOADED:
         case WIRE_CODE_LIMITED:
@@ -183,6 +184,15 @@ static void hear(struct device_model *model) {
         phone->count = model->heard = 0;
 }
 
+/* Now and then by an outdated list, which has to be sent again. */
+static uint64_t send_one(struct device_model *model, uint64_t number, uint64_t to) {
+    struct message *message = phone_compose(&model->phone, number, to, "x");
+    if (!calm && draw(15) == 0)
+        message_as(message, struct mailbox_send)->version--;
+    phone_give(&model->phone, message);
+    return model->phone.next_ref;
+}
+
 /* In order, so many at a time: what has no answer goes again. */
 static void speak(struct device_model *model, bool more) {
     uint64_t low = send_low(model);
@@ -193,7 +203,7 @@ static void speak(struct device_model *model, bool more) {
     for (uint64_t number = low; number <= model->written && number < low + WINDOW; number++) {
         struct outbox_item *item = &model->outbox[number];
         if (!item->done && !item->ref)
-            item->ref = phone_send_number(&model->phone, number, item->to, "x");
+            item->ref = send_one(model, number, item->to);
     }
 }
 
@@ -263,6 +273,15 @@ static void lose_machine(void) {
     }
     hand_crash(draw(2) ? ENGINE_CRASH_DROP : ENGINE_CRASH_TORN);
     inject(true);
+}
+
+/* The disk is nearly full for a while. */
+static void fill_disk(bool full) {
+    struct engine_gauges gauges;
+    engine_gauges(hand.node.engine, &gauges);
+    struct engine_memory_fault fault = {.space_bytes = gauges.space_reserve_bytes / 2,
+                                        .sync_fails_after = -1};
+    engine_memory_fault(hand.node.engine, full ? &fault : NULL);
 }
 
 static bool all_done(void) {
@@ -338,13 +357,17 @@ static void run(uint64_t seed, bool crashes) {
         for (unsigned i = 0; i < device_count; i++)
             step_device(&devices[i], true);
         keep_committer();
+        if (draw(30) == 0)
+            fill_disk(draw(3) == 0);
         hand.pool_held = draw(3) == 0;
+        hand.pool_full = draw(20) == 0;
         hand_pass_ms(1 + draw(draw(10) == 0 ? 400 : 20));
-        hand.pool_held = false;
+        hand.pool_held = hand.pool_full = false;
         if (crashes && draw(100) == 0)
             lose_machine();
     }
     inject(false);
+    fill_disk(false);
     for (unsigned step = 0; step < 400 && (step < 100 || !all_done()); step++) {
         for (unsigned i = 0; i < device_count; i++)
             step_device(&devices[i], false);
