@@ -128,6 +128,7 @@ static void mistakes_are_usage(void **state) {
 }
 
 int main(void) {
+    setenv("HOME", "/home/somebody", 1); /* the build's environment has none */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commands_are_understood_with_options_on_either_side),
         cmocka_unit_test(a_text_may_begin_with_a_hyphen_behind_two),
