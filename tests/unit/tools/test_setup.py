@@ -54,6 +54,17 @@ def test_says_what_it_installs_and_how_much_it_downloads(tmp_path):
     assert done.returncode == 1 and "yet libsodium-dev is missing" in done.stderr
 
 
+def test_asks_apt_as_an_ordinary_user_without_its_lock(tmp_path):
+    plan = PLAN % ("181 kB", "1,022 kB")
+    path = fake_tools(tmp_path, """case "$*" in
+*NoLocking=1*--assume-no*) echo '%s' ;;
+*--assume-no*) echo 'E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)'; exit 100 ;;
+*update*) exit 1 ;;
+esac""" % plan)
+    done = run_setup("run", PATH=path)
+    assert "installing libsodium-dev\n" in done.stderr and "update" not in (tmp_path / "calls").read_text()
+
+
 def test_too_little_space_is_refused_before_anything_is_installed(tmp_path):
     done = run_setup("run", PATH=fake_tools(tmp_path, "cat <<E\n" + PLAN % ("181 kB", "9,999,999 MB") + "E"))
     assert done.returncode == 1 and "MB free and this needs" in done.stderr
