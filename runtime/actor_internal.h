@@ -103,7 +103,8 @@ struct actor {
     uint64_t key;
     struct brood *brood;
     uint32_t sibling_next, sibling_previous; /* slots + 1 */
-    uint64_t handled;
+    uint32_t handled;                        /* messages, modulo 2^32: readers take differences */
+    uint32_t busy; /* in its runs, estimated, in PROFILE_UNIT_NS, modulo 2^32 */
     struct owned *owned;
     struct arena_block *arena;
     struct relations *relations;
@@ -173,6 +174,9 @@ void mailbox_refuse(struct shard *shard, struct class_entry *class, struct messa
 void mailbox_empty(struct shard *shard, struct actor *actor, bool reactivate);
 /* Runs at most `max` messages of the actor, in its shard's escape; returns how many. */
 unsigned mailbox_run(struct shard *shard, struct actor *actor, unsigned max);
+/* The same, and the clock is asked after each: of one run in many. `begun_ns` is now. */
+unsigned mailbox_run_observed(struct shard *shard, struct actor *actor, unsigned max,
+                              uint64_t begun_ns);
 
 /* A system message without payload, from the running actor. */
 void actor_signal_system(struct actor_id to, uint16_t kind);

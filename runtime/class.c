@@ -12,8 +12,11 @@ void classes_init(struct classes *classes) {
 }
 
 void classes_finish(struct classes *classes) {
-    for (uint32_t i = 0; i < classes->count; i++)
+    for (uint32_t i = 0; i < classes->count; i++) {
+        for (unsigned kind = 0; kind <= classes->entries[i]->class->handler_count; kind++)
+            free(classes->entries[i]->samples[kind]);
         free(classes->entries[i]);
+    }
     free(classes->events);
     map_finish(&classes->by_class);
     map_finish(&classes->by_event);
@@ -25,7 +28,8 @@ struct class_entry *classes_enter(struct classes *classes, const struct actor_cl
         return entry;
     CHECK(classes->count < CLASSES_MAX);
     CHECK(class->handler_count <= ACTOR_KIND_MAX);
-    entry = calloc(1, sizeof *entry);
+    entry =
+        calloc(1, sizeof *entry + (class->handler_count + 1u) * sizeof(struct profile_samples *));
     CHECK(entry);
     entry->class = class;
     entry->index = classes->count;
@@ -34,9 +38,19 @@ struct class_entry *classes_enter(struct classes *classes, const struct actor_cl
     entry->bytes_max = class->mailbox_bytes_max ? class->mailbox_bytes_max : MAILBOX_BYTES_DEFAULT;
     map_put(&classes->by_class, (uintptr_t) class, entry);
     classes->entries[classes->count] = entry;
-    /* Pairs with the acquire in runtime_classes_visit. */
+    /* Pairs with the acquire in classes_find and runtime_each_class. */
     __atomic_store_n(&classes->count, classes->count + 1, __ATOMIC_RELEASE);
     return entry;
+}
+
+const struct class_entry *classes_find(const struct classes *classes,
+                                       const struct actor_class *class) {
+    /* Pairs with the release in classes_enter. */
+    uint32_t count = __atomic_load_n(&classes->count, __ATOMIC_ACQUIRE);
+    for (uint32_t i = 0; i < count; i++)
+        if (classes->entries[i]->class == class)
+            return classes->entries[i];
+    return NULL;
 }
 
 void classes_count_event(struct classes *classes, const char *name, uint64_t n) {

@@ -28,7 +28,12 @@ struct class_entry {
     uint64_t arrived, handled; /* in mailboxes: the difference waits there now */
     uint64_t run;              /* by handlers */
     uint64_t refused, dead_letters;
+    uint64_t busy_ns; /* in runs, estimated from samples: profile.h */
+    /* By message kind, the last for kinds without a handler; NULL until one was sampled. */
+    struct profile_samples *samples[];
 };
+
+struct profile_samples;
 
 struct event_entry {
     const char *name;
@@ -48,6 +53,9 @@ void classes_init(struct classes *classes);
 void classes_finish(struct classes *classes);
 /* The class's entry, made at first need. CHECKs that there are at most CLASSES_MAX. */
 struct class_entry *classes_enter(struct classes *classes, const struct actor_class *class);
+/* NULL if it never was here. Any thread. */
+const struct class_entry *classes_find(const struct classes *classes,
+                                       const struct actor_class *class);
 /* Events beyond EVENTS_MAX names are counted under the last. */
 void classes_count_event(struct classes *classes, const char *name, uint64_t n);
 

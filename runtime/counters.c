@@ -47,46 +47,54 @@ static void class_add(const struct class_entry *entry, struct runtime_class_coun
     sum->messages += counter_read(entry->run);
     sum->refused += counter_read(entry->refused);
     sum->dead_letters += counter_read(entry->dead_letters);
+    sum->busy_ns += counter_read(entry->busy_ns);
     sum->mailbox_messages += arrived > handled ? arrived - handled : 0;
-}
-
-static const struct class_entry *class_find(struct shard *shard, const struct actor_class *class) {
-    uint32_t count = __atomic_load_n(&shard->classes.count, __ATOMIC_ACQUIRE);
-    for (uint32_t i = 0; i < count; i++)
-        if (shard->classes.entries[i]->class == class)
-            return shard->classes.entries[i];
-    return NULL;
 }
 
 /* True if no shard before this one has the class: then it is visited here. */
 static bool class_is_first(struct runtime *runtime, unsigned shard,
                            const struct actor_class *class) {
     for (unsigned i = 0; i < shard; i++)
-        if (class_find(runtime->shards[i], class))
+        if (classes_find(&runtime->shards[i]->classes, class))
             return false;
     return true;
+}
+
+void runtime_each_class(struct runtime *runtime,
+                        void (*visit)(void *context, const struct actor_class *class),
+                        void *context) {
+    for (unsigned i = 0; i < runtime->shard_count; i++) {
+        struct classes *classes = &runtime->shards[i]->classes;
+        /* Pairs with the release in classes_enter. */
+        uint32_t count = __atomic_load_n(&classes->count, __ATOMIC_ACQUIRE);
+        for (uint32_t k = 0; k < count; k++)
+            if (class_is_first(runtime, i, classes->entries[k]->class))
+                visit(context, classes->entries[k]->class);
+    }
+}
+
+struct class_visit {
+    struct runtime *runtime;
+    void (*visit)(void *context, const struct runtime_class_counters *);
+    void *context;
+};
+
+static void visit_class(void *context, const struct actor_class *class) {
+    const struct class_visit *to = context;
+    struct runtime_class_counters sum = {.name = class->name};
+    for (unsigned i = 0; i < to->runtime->shard_count; i++) {
+        const struct class_entry *entry = classes_find(&to->runtime->shards[i]->classes, class);
+        if (entry)
+            class_add(entry, &sum);
+    }
+    to->visit(to->context, &sum);
 }
 
 void runtime_classes_visit(struct runtime *runtime,
                            void (*visit)(void *context, const struct runtime_class_counters *),
                            void *context) {
-    for (unsigned i = 0; i < runtime->shard_count; i++) {
-        struct classes *classes = &runtime->shards[i]->classes;
-        /* Pairs with the release in classes_enter. */
-        uint32_t count = __atomic_load_n(&classes->count, __ATOMIC_ACQUIRE);
-        for (uint32_t k = 0; k < count; k++) {
-            const struct actor_class *class = classes->entries[k]->class;
-            if (!class_is_first(runtime, i, class))
-                continue;
-            struct runtime_class_counters sum = {.name = class->name};
-            for (unsigned j = i; j < runtime->shard_count; j++) {
-                const struct class_entry *entry = class_find(runtime->shards[j], class);
-                if (entry)
-                    class_add(entry, &sum);
-            }
-            visit(context, &sum);
-        }
-    }
+    struct class_visit to = {runtime, visit, context};
+    runtime_each_class(runtime, visit_class, &to);
 }
 
 /* The sum over a shard's entries of one name: two files may have constants of the same text. */

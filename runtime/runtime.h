@@ -49,6 +49,7 @@ struct runtime_class_counters {
     uint64_t actors, spawned, ended, failed, passivated;
     uint64_t messages, refused, dead_letters;
     uint64_t mailbox_messages; /* waiting now, sampled */
+    uint64_t busy_ns;          /* in handlers, estimated from samples: profile.h */
 };
 struct runtime_counters {
     uint64_t turns, messages, messages_cross_shard, wakes, timers_pending;

@@ -12,6 +12,7 @@
 #include "runtime/lane_internal.h"
 #include "runtime/map_internal.h"
 #include "runtime/pool.h"
+#include "runtime/profile_internal.h"
 #include "runtime/reactor.h"
 #include "runtime/registry_internal.h"
 #include "runtime/slab_internal.h"
@@ -67,6 +68,7 @@ struct shard {
     unsigned turn_clock_runs; /* actors until the clock is asked */
     unsigned actor_messages;  /* of the running actor in this turn */
     unsigned spawn_depth;
+    struct profile profile;
     struct message *next_turn, **next_turn_end; /* to be posted when it begins, in order */
     int fail_reason;                            /* from actor_fail to the escape */
     const char *fail_why;
@@ -224,6 +226,14 @@ bool runtime_wants(struct shard *shard);
 
 /* A thread with all signals blocked. 0 or a negative errno. */
 int thread_create_quiet(pthread_t *thread, void *(*run)(void *argument), void *argument);
+
+/* --- counters.c
+ * -------------------------------------------------------------------------------------- */
+
+/* Once per class that some shard has met. Any thread. */
+void runtime_each_class(struct runtime *runtime,
+                        void (*visit)(void *context, const struct actor_class *class),
+                        void *context);
 
 /* --- names of the node: names.c
  * ---------------------------------------------------------------------- */
