@@ -12,7 +12,6 @@
 #include "runtime/lane_internal.h"
 
 #include "runtime/check.h"
-#include "runtime/order_internal.h"
 #include "runtime/slab_internal.h"
 
 _Static_assert((LANE_BATCHES & (LANE_BATCHES - 1)) == 0, "ck_ring wraps by a mask");
@@ -29,10 +28,11 @@ void lane_init(struct lane *lane) {
 /* False: the ring is full. */
 static bool batch_publish(struct lane *lane) {
     struct ck_ring *ring = &lane->ring;
+    /* This look at the reader's index pairs with its store in lane_take: the batch that is filled
+     * next has been copied. The fence below keeps our writing into it behind the look. */
     lane->is_stuck = ck_ring_size(ring) > LANE_BATCHES - 3;
     if (lane->is_stuck)
         return false;
-    order_acquire(&ring->c_head); /* pairs with lane_take */
     uintptr_t *place = ck_ring_enqueue_reserve_spsc(ring, lane->places);
     uintptr_t only = lane->batch->entries[0];
     CHECK(place);
@@ -40,7 +40,7 @@ static bool batch_publish(struct lane *lane) {
         *place = only;
     else
         *place = (uintptr_t)lane->batch | lane->filled;
-    order_release(&ring->p_tail);
+    /* A release, with the store of the index that follows: pairs with lane_take's load of it. */
     ck_pr_fence_release();
     ck_ring_enqueue_commit_spsc(ring);
     lane->batch = &lane->batches[ring->p_tail & (LANE_BATCHES - 1)];
@@ -162,12 +162,11 @@ uint32_t lane_take(struct lane *lane, uintptr_t entries[LANE_BATCH]) {
     void *taken;
     if (lane_is_empty(lane))
         return 0;
-    order_acquire(&ring->p_tail); /* pairs with batch_publish */
-    /* The batch that was taken before has been copied: its memory is the writer's again. */
-    order_release(&ring->c_head);
+    /* The batch that was taken before has been copied, and the store of our index in here, after
+     * this fence, makes its memory the writer's again: pairs with batch_publish's look. */
     ck_pr_fence_release();
     CHECK(ck_ring_dequeue_spsc(ring, lane->places, &taken));
-    ck_pr_fence_acquire();
+    ck_pr_fence_acquire(); /* of its load of the writer's index: pairs with batch_publish */
     uint32_t count = (uintptr_t)taken & LANE_TAG_MASK;
     if (!count) {
         __builtin_prefetch(taken, 1);

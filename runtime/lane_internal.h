@@ -22,9 +22,9 @@
 #ifndef TERN_RUNTIME_LANE_INTERNAL_H
 #define TERN_RUNTIME_LANE_INTERNAL_H
 
+#include "runtime/kit_internal.h"
 #include "runtime/message.h"
 
-#include <ck_ring.h>
 #include <stdbool.h>
 #include <stdint.h>
 

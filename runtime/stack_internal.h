@@ -8,20 +8,18 @@
 #ifndef TERN_RUNTIME_STACK_INTERNAL_H
 #define TERN_RUNTIME_STACK_INTERNAL_H
 
-#include "runtime/order_internal.h"
+#include "runtime/kit_internal.h"
 
-#include <ck_stack.h>
 #include <stdbool.h>
 
 /* Any thread. */
 static inline void stack_push(struct ck_stack *stack, void *thing) {
-    order_release(stack);
-    order_write_begin();
+    /* With the push's own exchange a release: pairs with the exchange in stack_take_all. */
     ck_pr_fence_release();
     ck_stack_push_upmc(stack, thing);
-    order_write_end();
 }
 
+/* A look that orders nothing: who finds something takes it by stack_take_all. */
 static inline bool stack_is_empty(const struct ck_stack *stack) {
     return ck_pr_load_ptr(&stack->head) == NULL;
 }
@@ -30,9 +28,9 @@ static inline bool stack_is_empty(const struct ck_stack *stack) {
 static inline struct ck_stack_entry *stack_take_all(struct ck_stack *stack) {
     if (stack_is_empty(stack))
         return NULL;
+    /* An acquire with the fence behind it: pairs with stack_push. */
     struct ck_stack_entry *newest = ck_stack_batch_pop_upmc(stack);
     ck_pr_fence_acquire();
-    order_acquire(stack);
     return newest;
 }
 
