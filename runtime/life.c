@@ -60,8 +60,15 @@ static void run_init(struct actor *actor, void *argument) {
     birth->error = class->init ? class->init(actor->state, birth->argument) : 0;
 }
 
+static void note(struct shard *shard, const struct actor *actor, enum recorder_event event,
+                 int reason) {
+    recorder_note(&shard->recorder, actor->id,
+                  recorder_what(shard->now_ms, actor->class->index, event) | (uint16_t)reason);
+}
+
 int actor_be_born(struct shard *shard, struct actor *actor, const void *argument) {
     struct birth birth = {.argument = argument};
+    note(shard, actor, RECORDER_SPAWN, 0);
     if (shard_guard(shard, actor, run_init, &birth)) {
         counter_add(actor->class->failed, 1);
         log_warning("%s failed in its init: %s (reason %d)", actor->class->class->name,
@@ -157,6 +164,7 @@ static void bury(struct shard *shard, struct actor *actor, bool reactivate) {
 
 void actor_discard(struct shard *shard, struct actor *actor, int reason) {
     actor->flags |= ACTOR_IS_ENDING;
+    note(shard, actor, RECORDER_EXIT, reason);
     release_possessions(shard, actor);
     relations_end(shard, actor, reason);
     brood_end_all(shard, actor);
@@ -185,6 +193,7 @@ void actor_end(struct shard *shard, struct actor *actor, int reason) {
     CHECK(!(actor->flags & (ACTOR_IS_ON_STACK | ACTOR_IS_ENDING)));
     actor->flags = (actor->flags & ~(uint32_t)ACTOR_IS_STOPPING) | ACTOR_IS_ENDING;
     count_end(shard, actor, reason);
+    note(shard, actor, RECORDER_EXIT, reason);
     bool was_born = !(actor->flags & ACTOR_IS_UNBORN);
     if (was_born && actor->class->class->terminate &&
         shard_guard(shard, actor, run_terminate, &reason))
@@ -219,6 +228,7 @@ void actor_stop(int reason) {
 void actor_fail(int reason, const char *why) {
     struct shard *shard = shard_of_thread;
     CHECK(shard && shard->running.actor && shard->escape);
+    note(shard, shard->running.actor, RECORDER_FAIL, reason);
     shard->fail_reason = reason;
     shard->fail_why = why;
     _longjmp(shard->escape->environment, 1);

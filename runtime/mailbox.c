@@ -336,6 +336,7 @@ static uint64_t observe(struct shard *shard, struct actor *actor, uint16_t kind,
 static inline __attribute__((always_inline)) unsigned run(struct shard *shard, struct actor *actor,
                                                           unsigned max, uint64_t *at_ns) {
     struct message *message;
+    const uint64_t what = recorder_what(shard->now_ms, actor->class->index, RECORDER_MESSAGE);
     while (shard->actor_messages < max && (message = actor->head)) {
         actor->head = message->next;
         if (!actor->head)
@@ -346,9 +347,8 @@ static inline __attribute__((always_inline)) unsigned run(struct shard *shard, s
         actor->mailbox_bytes -= message->allocated_bytes;
         shard->running.handling = message;
         shard->actor_messages++;
-        __atomic_store_n(&shard->watch_beat, ((shard->watch_beat | 0xffff) + 1) | message->kind,
-                         __ATOMIC_RELAXED);
         uint16_t kind = message->kind;
+        recorder_note(&shard->recorder, actor->id, what | kind);
         handle(shard, actor, message);
         if (at_ns)
             *at_ns = observe(shard, actor, kind, *at_ns);

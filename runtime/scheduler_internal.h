@@ -14,6 +14,7 @@
 #include "runtime/pool.h"
 #include "runtime/profile_internal.h"
 #include "runtime/reactor.h"
+#include "runtime/recorder_internal.h"
 #include "runtime/registry_internal.h"
 #include "runtime/slab_internal.h"
 #include "runtime/stack_internal.h"
@@ -104,10 +105,10 @@ struct shard {
     struct shard_counters counters;
     pthread_t thread;
 
-    /* For the watchdog (relaxed): a count of handlers with the kind of the one that runs in its low
-     * 16 bits; the class of what runs, NULL between actors. */
-    uint64_t watch_beat;
+    /* For the watchdog (relaxed): the class of what runs, NULL between actors. Whether it is still
+     * the same handler, the recorder's count says. */
     const struct actor_class *watch_class;
+    _Alignas(64) struct recorder recorder;
 
     /* What other threads write. */
     _Alignas(64) struct ck_stack inbox; /* messages of threads that are no shard */

@@ -15,6 +15,7 @@
 #define TERN_RUNTIME_SHARD_INTERNAL_H
 
 #include "runtime/actor.h"
+#include "runtime/recorder.h"
 #include "runtime/runtime.h"
 
 struct reactor;
@@ -91,6 +92,8 @@ struct io_counters {
 };
 /* Any thread; a gauge as it was at the last turn. */
 void io_counters_read(struct shard *shard, struct io_counters *counters);
+/* A note in the flight recorder about an actor of this shard, or nobody. */
+void shard_note(struct shard *shard, struct actor_id actor, enum recorder_event event, int detail);
 /* An event of the runtime's own, seen as those of actor_count. Constant names. */
 void shard_count(struct shard *shard, const char *name, uint64_t n);
 

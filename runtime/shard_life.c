@@ -116,6 +116,13 @@ struct program_table **shard_programs(struct shard *shard) {
     return &shard->programs;
 }
 
+void shard_note(struct shard *shard, struct actor_id id, enum recorder_event event, int detail) {
+    const struct actor *actor = shard_actor(shard, id);
+    uint32_t class = actor ? actor->class->index : 0;
+    recorder_note(&shard->recorder, actor ? id.bits : 0,
+                  recorder_what(shard->now_ms, class, event) | (uint16_t)detail);
+}
+
 void shard_count(struct shard *shard, const char *name, uint64_t n) {
     classes_count_event(&shard->classes, name, n);
 }

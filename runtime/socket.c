@@ -156,6 +156,7 @@ static void close_now(struct socket_table *table, struct socket *socket, bool re
         break;
     default:
         CHECK(socket->state == SOCKET_IS_OPEN || socket->state == SOCKET_IS_CONNECTING);
+        shard_note(table->shard, socket->owner, RECORDER_SOCKET_CLOSE, reset);
         owned_remove(&socket->owned);
         table->closing_count++;
     }
@@ -180,6 +181,7 @@ static void close_in_order(struct socket_table *table, struct socket *socket) {
         close_now(table, socket, false);
         return;
     }
+    shard_note(table->shard, socket->owner, RECORDER_SOCKET_CLOSE, 0);
     owned_remove(&socket->owned);
     socket->owner = ACTOR_NOBODY;
     socket->state = SOCKET_IS_FLUSHING;
@@ -263,8 +265,10 @@ void socket_message_freed(struct shard *shard, struct message *lent) {
 
 /* --- opening --------------------------------------------------------------------------------- */
 
-static void make_own(struct socket *socket) {
+static void make_own(struct socket_table *table, struct socket *socket) {
     socket->owner = actor_self();
+    shard_note(table->shard, socket->owner, RECORDER_SOCKET_OPEN,
+               socket->state == SOCKET_IS_CONNECTING);
     socket->owned = (struct owned){0};
     owned_add(&socket->owned, release);
 }
@@ -275,7 +279,7 @@ int socket_own(struct socket_id id) {
 
     if (socket == NULL || socket->state != SOCKET_IS_ACCEPTED)
         return -EPIPE;
-    make_own(socket);
+    make_own(table, socket);
     socket->state = SOCKET_IS_OPEN;
     socket_ops(table)->receive(shard_reactor(table->shard), &socket->io, true);
     return 0;
@@ -297,7 +301,7 @@ int socket_connect(const struct socket_address *peer, const struct socket_addres
         socket_table_gauge(&table->sockets, -1);
         return error;
     }
-    make_own(socket);
+    make_own(table, socket);
     *id = socket_id_of(table, socket);
     return 0;
 }

@@ -2,9 +2,9 @@
 /*
  * The watchdog on a thread that looks at what the shards say they run.
  *
- * A shard writes one word per handler (a count and the message's kind) and its class per actor;
- * nothing is asked of the clock on its side. A word that stays the same between looks is one
- * handler that still runs. The thread looks often while a shard is awake and seldom while all
+ * A shard notes each handler in its flight recorder, and its class per actor; nothing is asked of
+ * the clock on its side. A count of notes that stays the same between looks is one handler that
+ * still runs. The thread looks often while a shard is awake and seldom while all
  * sleep.
  */
 #include "runtime/watchdog.h"
@@ -21,7 +21,7 @@
 
 /* What was seen of a shard at the last look. */
 struct look {
-    uint64_t beat;
+    uint64_t count; /* of the recorder's notes */
     uint64_t since_ns;
     const struct actor_class *class;
     bool reported;
@@ -39,7 +39,8 @@ struct watchdog {
 static void report(struct watchdog *watchdog, unsigned shard, const struct look *look,
                    uint64_t now_ns) {
     const struct actor_class *class = look->class;
-    uint16_t kind = (uint16_t)look->beat;
+    uint16_t kind =
+        (uint16_t)recorder_last(&watchdog->runtime->shards[shard]->recorder, look->count);
     const char *name = kind < class->handler_count ? class->handlers[kind].name : NULL;
     __atomic_fetch_add(&watchdog->runtime->overruns, 1, __ATOMIC_RELAXED);
     log_warning("shard %u: a handler of %s has not returned for %u ms (message kind %u, %s)", shard,
@@ -52,9 +53,9 @@ static bool look_at(struct watchdog *watchdog, unsigned index, uint64_t now_ns) 
     struct shard *shard = watchdog->runtime->shards[index];
     struct look *look = &watchdog->looks[index];
     const struct actor_class *class = __atomic_load_n(&shard->watch_class, __ATOMIC_RELAXED);
-    uint64_t beat = __atomic_load_n(&shard->watch_beat, __ATOMIC_RELAXED);
-    if (!class || beat != look->beat || class != look->class) {
-        *look = (struct look){.beat = beat, .since_ns = now_ns, .class = class};
+    uint64_t count = __atomic_load_n(&shard->recorder.count, __ATOMIC_RELAXED);
+    if (!class || count != look->count || class != look->class) {
+        *look = (struct look){.count = count, .since_ns = now_ns, .class = class};
     } else if (!look->reported && now_ns - look->since_ns >= WATCHDOG_BUDGET_NS) {
         look->reported = true;
         report(watchdog, index, look, now_ns);
