@@ -59,7 +59,6 @@ struct engine;
     X(NUMBER_LOADED, number)            /* pool */                                                 \
     X(NUMBER_REGISTER, number)          /* number_register */                                      \
     X(NUMBER_VERIFY, number)            /* number_verify */                                        \
-    X(NUMBER_FIND, number)              /* number_find */                                          \
     X(NUMBER_ALLOWED, number)           /* number_allowed: what the limits say */                  \
     X(NUMBER_DEVICE_REPLACED, number)   /* account's answer */                                     \
     X(NUMBER_KEY_LOOKED_UP, number)     /* pool: number_key_lookup */                              \
@@ -313,11 +312,6 @@ struct number_verify {
     char phone[20]; /* digits without "+", NUL-terminated */
     char code[8];
     char name[104]; /* UTF-8, NUL-terminated; the wire allows 100 */
-};
-struct number_find { /* answered by CONNECTION_ANSWER with a discover body */
-    struct actor_id connection;
-    uint64_t ref;
-    char phone[20]; /* digits without "+", NUL-terminated */
 };
 struct limits_ask {
     struct actor_id number;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * number: one phone number, while somebody registers it or looks it up.
+ * number: one phone number, while somebody registers it.
  *
- * Connections ask it to register (a code goes out by the operator's program), to verify (the code
- * makes the asking key the number's device), and who has the number. A code is bound to the key
- * that asked for it, expires, and bears few wrong guesses, so a stranger neither uses nor voids
- * somebody else's. One request that writes is under way at a time; others wait deferred.
+ * Connections ask it to register (a code goes out by the operator's program) and to verify (the
+ * code makes the asking key the number's device). A code is bound to the key that asked for it,
+ * expires, and bears few wrong guesses, so a stranger neither uses nor voids somebody else's. One
+ * request is under way at a time; others wait deferred. Who has a number is read from the store,
+ * many at once on the pool (`discover`): asked here, each phone of an address book would wake an
+ * actor.
  *
  *   loading ──► serving ──REGISTER──► asking limits ──ALLOWED──► sending code ──PROGRAM_ENDED──►
  * serving └──VERIFY, code right──► looking up key ──► creating | replacing ──► serving
@@ -137,25 +139,6 @@ static bool number_not_now(struct number *number, struct message **message, stru
     if (number->error)
         answer_code(to, WIRE_CODE_UNAVAILABLE, UNAVAILABLE_MS);
     return number->error != 0;
-}
-
-/* ---- who has it
- * ---------------------------------------------------------------------------------- */
-
-static void number_on_find(void *state, struct message **message) {
-    struct number *number = state;
-    const struct number_find *find = message_as(*message, struct number_find);
-    struct answer_to to = {find->connection, find->ref};
-    if (number_not_now(number, message, to))
-        return;
-    char text[FORMAT_PHONE_DIGITS_MAX + 2];
-    int length = snprintf(text, sizeof(text), "+%s", number->phone);
-    struct wire_person person = {{(const uint8_t *)text, (uint32_t)length}, number->user};
-    struct wire_discover_body body = {{.items = &person, .count = number->user ? 1 : 0}};
-    uint8_t bytes[WIRE_SMALL_BODY_BYTES_MAX];
-    struct wire_writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
-    CHECK(wire_write_discover_body(&writer, &body) == 0);
-    answer_body(to, bytes, writer.length);
 }
 
 /* ---- register: a code goes out
@@ -466,7 +449,6 @@ static const struct actor_handler number_handlers[] = {
     [NUMBER_LOADED] = {"loaded", number_on_loaded},
     [NUMBER_REGISTER] = {"register", number_on_register},
     [NUMBER_VERIFY] = {"verify", number_on_verify},
-    [NUMBER_FIND] = {"find", number_on_find},
     [NUMBER_ALLOWED] = {"allowed", number_on_allowed},
     [NUMBER_KEY_LOOKED_UP] = {"key_looked_up", number_on_key_looked_up},
     [NUMBER_DEVICE_REPLACED] = {"device_replaced", number_on_device_replaced},
