@@ -150,6 +150,7 @@ void connection_welcome(struct connection *connection, const struct mailbox_atta
         .heartbeat_ms = limits->heartbeat_ms,
         .next_send = 1,
         .time_ms = actor_wall_ms(),
+        .discover_phones_max = DISCOVER_PHONES_MAX,
     };
     if (attached) {
         welcome.mail_in_flight_max = attached->mail_in_flight_max;

@@ -365,7 +365,11 @@ static void copy_phones(struct connection_discovered *job, struct wire_text_list
 }
 
 static void take_discover(struct connection *connection, const struct wire_frame *frame) {
-    if (!frame->ref || frame->discover.phones.count > DISCOVER_PHONES_MAX) {
+    if (!frame->ref) {
+        refuse(connection, frame, WIRE_CODE_BAD_REQUEST, "request_junk");
+        return;
+    }
+    if (frame->discover.phones.count > DISCOVER_PHONES_MAX) {
         refuse(connection, frame, WIRE_CODE_TOO_BIG, "discover_too_big");
         return;
     }

@@ -86,7 +86,7 @@ struct device_address {
 
 /* CONNECTION_DISCOVERED: the phones of one `discover`, looked up on the pool; the blob becomes the
  * encoded body of the reply. */
-#define DISCOVER_PHONES_MAX 50
+#define DISCOVER_PHONES_MAX 50 /* as `welcome` says */
 struct connection_discovered {
     struct engine *engine; /* where to look */
     uint64_t ref;

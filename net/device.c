@@ -543,3 +543,7 @@ uint64_t device_user(const struct device *device) {
 uint32_t device_number(const struct device *device) {
     return device->number;
 }
+
+uint32_t device_discover_phones_max(const struct device *device) {
+    return device->discover_phones_max;
+}

@@ -218,6 +218,9 @@ bool device_is_registered(const struct device *device);
 /* As the last welcome said; 0: never connected, or not registered. */
 uint64_t device_user(const struct device *device);
 uint32_t device_number(const struct device *device);
+/* How many numbers the node lets one `discover` ask for, as the last welcome said, at least 1 and
+ * at most what the frame holds; 0: never connected. More are answered with too_big. */
+uint32_t device_discover_phones_max(const struct device *device);
 
 /* ---------------------------------------------------------------- sending */
 

@@ -18,6 +18,7 @@
 #define HEARTBEAT_MS_MIN 100
 #define HEARTBEAT_MS_MAX 86400000
 #define HELLO_BYTES_MAX 256
+#define DISCOVER_PHONES_MAX 256 /* what the frame holds */
 
 static int fill_handshake(struct device *device, struct device_handshake *handshake,
                           uint64_t wall_ms) {
@@ -213,6 +214,7 @@ int device_handshake_welcome(struct device *device, const struct wire_welcome *w
     }
     device->frame_bytes_max = clamp(welcome->frame_bytes_max, 1024, WIRE_FRAMES_BYTES_MAX);
     device->heartbeat_ms = clamp(welcome->heartbeat_ms, HEARTBEAT_MS_MIN, HEARTBEAT_MS_MAX);
+    device->discover_phones_max = clamp(welcome->discover_phones_max, 1, DISCOVER_PHONES_MAX);
     share_window(device, welcome->sends_in_flight_max);
     device->registered = welcome->registered;
     device->user = welcome->registered ? welcome->user : 0;

@@ -84,6 +84,7 @@ struct device {
     int32_t detail; /* for events.closed */
     uint32_t frame_bytes_max;
     uint32_t heartbeat_ms;
+    uint32_t discover_phones_max;
     uint32_t retry_after_ms; /* the least wait before connecting again */
     uint32_t number;         /* this device's, within its user */
     uint64_t user;

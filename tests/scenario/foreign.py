@@ -26,7 +26,7 @@ LIMITED, OVERLOADED, UNAVAILABLE, EXPIRED, CONFLICT, INTERNAL = range(8, 14)
 DELIVERED, READ, PLAYED = 2, 3, 4
 # What a field means that is missing at its frame's end.
 DEFAULTS = {
-    WELCOME: [1, 0, False, 0, 0, 65000, 256, 1048576, 64, 10000, 30000, 0, 0, 1, 0, "", b""],
+    WELCOME: [1, 0, False, 0, 0, 65000, 256, 1048576, 64, 10000, 30000, 0, 0, 1, 0, "", b"", 50],
     REPLY: [0, 0, b""],
     PING: [0],
     PONG: [0],

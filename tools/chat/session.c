@@ -149,6 +149,10 @@ uint32_t session_device_number(const struct session *session) {
     return device_number(session->device);
 }
 
+uint32_t session_discover_phones_max(const struct session *session) {
+    return device_discover_phones_max(session->device);
+}
+
 const char *session_server(const struct session *session) {
     return session->server_text;
 }

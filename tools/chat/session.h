@@ -87,6 +87,8 @@ bool session_is_online(const struct session *session);
 bool session_is_registered(const struct session *session);
 uint64_t session_user(const struct session *session);
 uint32_t session_device_number(const struct session *session);
+/* How many numbers one discover may ask for; 0: never connected. */
+uint32_t session_discover_phones_max(const struct session *session);
 const char *session_server(const struct session *session);
 
 /* The answer to a request: from within the transaction that follows. Unavailable when the

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PHONES_MAX 32    /* in one discover */
+#define PHONES_MAX 32    /* in one discover, or what the node allows */
 #define RECEIPTS_MAX 128 /* in one receipt: wire.def */
 #define USERS_MAX 8      /* profiles, and device lists, under way */
 #define NUMBER_MAX 64    /* messages that are numbered in one transaction */
@@ -78,7 +78,8 @@ static bool gather_phone(void *context, const struct store_message *message) {
     struct sync *sync = context;
     if (message->chat == 0 && !is_asked(sync, message->phone))
         memcpy(sync->phones[sync->phone_count++], message->phone, sizeof message->phone);
-    return sync->phone_count < PHONES_MAX;
+    return sync->phone_count < PHONES_MAX &&
+           sync->phone_count < session_discover_phones_max(sync->session);
 }
 
 static void take_people(struct sync *sync, struct wire_person_list people) {
@@ -113,7 +114,7 @@ static void on_people(void *context, uint64_t argument, const struct wire_reply 
 static void ask_for_people(struct sync *sync) {
     struct wire_bytes phones[PHONES_MAX];
     unsigned count = 0;
-    if (sync->phone_count > 0)
+    if (sync->phone_count > 0 || session_discover_phones_max(sync->session) == 0)
         return;
     store_each_message(sync->store, STORE_WAITING, 0, 0, gather_phone, sync);
     for (unsigned i = 0; i < sync->phone_count; i++) {

@@ -581,6 +581,29 @@ static void discover_finds_who_is_there(void **state) {
     peer_destroy(peer);
 }
 
+static void discover_takes_as_many_as_welcome_says(void **state) {
+    struct wire_bytes phones[DISCOVER_PHONES_MAX + 1];
+    struct wire_frame frame;
+    for (unsigned i = 0; i <= DISCOVER_PHONES_MAX; i++)
+        phones[i] = text("+15550001000");
+    edge_start();
+    struct peer *peer = peer_login(edge.port, EDGE_IDENTITY);
+    peer_expect(peer, WIRE_WELCOME, &frame);
+    uint32_t count_max = frame.welcome.discover_phones_max;
+    assert_int_equal(count_max, DISCOVER_PHONES_MAX);
+    peer_send_frame(peer,
+                    &(struct wire_frame){.kind = WIRE_DISCOVER,
+                                         .ref = 7,
+                                         .discover = {{.items = phones, .count = count_max}}});
+    assert_int_equal(peer_expect_reply(peer, 7, &frame), WIRE_CODE_OK);
+    peer_send_frame(peer,
+                    &(struct wire_frame){.kind = WIRE_DISCOVER,
+                                         .ref = 8,
+                                         .discover = {{.items = phones, .count = count_max + 1}}});
+    assert_int_equal(peer_expect_reply(peer, 8, &frame), WIRE_CODE_TOO_BIG);
+    peer_destroy(peer);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         EDGE_TEST(send_goes_to_the_mailbox_and_its_answer_back),
@@ -608,6 +631,7 @@ int main(void) {
         EDGE_TEST(phones_are_checked_by_their_shape),
         EDGE_TEST(verified_key_is_welcomed_again),
         EDGE_TEST(discover_finds_who_is_there),
+        EDGE_TEST(discover_takes_as_many_as_welcome_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

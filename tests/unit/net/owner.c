@@ -290,6 +290,7 @@ struct wire_frame owner_welcome(const struct owner *owner) {
                 .mail_in_flight_bytes_max = 1u << 20,
                 .sends_in_flight_max = 64,
                 .queue_messages_max = 10000,
+                .discover_phones_max = 20,
                 .heartbeat_ms = 30000,
                 .epoch = 7,
                 .next_send = owner->node.hello.send_low,

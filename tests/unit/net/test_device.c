@@ -46,6 +46,7 @@ static void handshake_brings_hello_and_takes_welcome(void **state) {
     assert_true(device_is_registered(owner->device));
     assert_int_equal(device_user(owner->device), 42);
     assert_int_equal(device_number(owner->device), 3);
+    assert_int_equal(device_discover_phones_max(owner->device), 20);
     owner_expect(owner, "welcome, commit");
 }
 
