@@ -82,6 +82,8 @@ int main(int count, char **values) {
     figures_begin(arguments.bench.json);
     if (arguments.command == BENCH_QUICK)
         error = run_quick(&arguments.bench);
+    else if (arguments.command == BENCH_ACTORS)
+        error = scenario_actors(&arguments.actors);
     else
         error = run_mail(&arguments.bench);
     progress("%s", "");

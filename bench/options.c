@@ -20,6 +20,7 @@ static const char usage[] =
     "       tern-bench mail --rate N           so many messages a second, whatever comes back\n"
     "       tern-bench mail --offline          mail for people who come later\n"
     "       tern-bench mail --idle N           people who come online and say nothing\n"
+    "       tern-bench actors [options]        what the runtime itself does\n"
     "       tern-bench accounts FILE --count N accounts for `tern-node import`, and for "
     "--accounts\n"
     "\n"
@@ -27,6 +28,9 @@ static const char usage[] =
     "  --body BYTES   of each message (100)            --seconds S   measured (5)\n"
     "  --senders N, --receivers N, --each N            of --offline (100, 1000, 100)\n"
     "  --runs N       so often; the median is shown    --json        one object a line\n"
+    "  --only NAME    of actors: this figure (may be repeated)\n"
+    "  --quick        of actors: a twentieth of everything\n"
+    "  --cpu-time     of actors: rates per second of CPU, for a machine that is shared\n"
     "\n"
     "A node of the bench's own is measured: the tern-node beside this program, with a fresh data\n"
     "directory on a disk, authentication, encryption, fsync and hold on.\n"
@@ -50,6 +54,8 @@ enum {
     OPTION_RUNS,
     OPTION_JSON,
     OPTION_QUICK,
+    OPTION_ONLY,
+    OPTION_CPU_TIME,
     OPTION_NODE,
     OPTION_DATA,
     OPTION_SET,
@@ -74,6 +80,8 @@ static const struct option options[] = {
     {"runs", required_argument, NULL, OPTION_RUNS},
     {"json", no_argument, NULL, OPTION_JSON},
     {"quick", no_argument, NULL, OPTION_QUICK},
+    {"only", required_argument, NULL, OPTION_ONLY},
+    {"cpu-time", no_argument, NULL, OPTION_CPU_TIME},
     {"node", required_argument, NULL, OPTION_NODE},
     {"data", required_argument, NULL, OPTION_DATA},
     {"set", required_argument, NULL, OPTION_SET},
@@ -152,6 +160,13 @@ static bool setting_take(struct node_options *node) {
     return true;
 }
 
+static bool only_take(struct actors_options *actors) {
+    if (actors->only_count == ACTORS_ONLY_MAX)
+        return false;
+    actors->only[actors->only_count++] = optarg;
+    return true;
+}
+
 static bool option_take(int option, struct arguments *arguments) {
     struct bench_options *bench = &arguments->bench;
     switch (option) {
@@ -164,7 +179,12 @@ static bool option_take(int option, struct arguments *arguments) {
         bench->json = true;
         return true;
     case OPTION_QUICK:
-        arguments->command = BENCH_QUICK;
+        arguments->quick = true;
+        return true;
+    case OPTION_ONLY:
+        return only_take(&arguments->actors);
+    case OPTION_CPU_TIME:
+        arguments->actors.cpu_time = true;
         return true;
     case OPTION_NODE:
         bench->node.program = optarg;
@@ -192,8 +212,18 @@ static bool option_take(int option, struct arguments *arguments) {
 
 /* What stands there without dashes. */
 static bool command_take(int count, char **values, struct arguments *arguments) {
-    if (arguments->command == BENCH_QUICK)
+    if (optind + 1 == count && strcmp(values[optind], "actors") == 0) {
+        arguments->command = BENCH_ACTORS;
+        arguments->actors.runs = arguments->bench.runs;
+        arguments->actors.quick = arguments->quick;
+        return true;
+    }
+    if (arguments->actors.only_count > 0 || arguments->actors.cpu_time)
+        return false;
+    if (arguments->quick) {
+        arguments->command = BENCH_QUICK;
         return optind == count;
+    }
     if (optind + 1 == count && strcmp(values[optind], "mail") == 0) {
         arguments->command = BENCH_MAIL;
         return true;

@@ -3,10 +3,12 @@
 #ifndef TERN_BENCH_OPTIONS_H
 #define TERN_BENCH_OPTIONS_H
 
+#include "bench/actors.h"
 #include "bench/scenarios.h"
 
 enum bench_command {
     BENCH_MAIL,
+    BENCH_ACTORS,
     BENCH_QUICK,
     BENCH_ACCOUNTS, /* writes a file of accounts for a node that is measured with --server */
     BENCH_DONE,     /* there is nothing to do: exit with `status` */
@@ -17,6 +19,8 @@ struct arguments {
     int status;
     const char *accounts_file;
     unsigned accounts_count;
+    bool quick;
+    struct actors_options actors;
     struct bench_options bench;
 };
 

@@ -16,6 +16,10 @@ ONLINE |= {"online_p50_us", "online_p99_us", "online_p999_us", "online_store_wri
 RATE = {"rate_cpu_us", "rate_per_s", "rate_p50_us", "rate_p99_us", "rate_p999_us", "rate_store_writes"}
 OFFLINE = {"offline_accepted_per_s", "offline_cpu_us", "offline_store_writes", "drained_per_s", "drained_cpu_us"}
 IDLE = {"login_cpu_us", "login_per_s", "idle_connection_bytes", "idle_kernel_bytes"}
+ACTORS = {"idle_bytes", "idle_bytes_10m", "spawn", "spawn_exit", "fork_join", "ping_pong", "ping_pong_cross",
+          "thread_ring", "counting", "counting_cross", "big", "big_cross", "many_to_one_8", "many_to_one_64",
+          "many_to_one_cross", "timer_bytes", "timer_start_cancel", "wake_p50_us", "wake_p99_us", "skew",
+          "line_floor_cross"}
 
 
 def bench(*arguments, status=0):
@@ -92,6 +96,20 @@ def test_bench_says_when_accounts_are_unknown(node, tmp_path):
     bench("accounts", people, "--count", "4")
     failed = bench("mail", "--server", node.url, "--accounts", people, "--pairs", "2", status=1)
     assert "doesn't know" in failed.stderr
+
+
+def test_bench_prints_all_figures_of_actors():
+    values = figures("actors", "--quick")
+    assert set(values) == ACTORS
+    assert min(values.values()) > 0
+    assert 64 <= values["idle_bytes"] <= 256  # two cache lines: not a matter of speed
+    assert values["wake_p50_us"] <= values["wake_p99_us"]
+
+
+def test_bench_measures_only_the_named_actors():
+    values = figures("actors", "--quick", "--only", "thread_ring", "--only", "wake_p99_us", "--runs", "2", "--cpu-time")
+    assert set(values) == {"thread_ring", "wake_p99_us"}
+    assert "no such figure" in bench("actors", "--only", "nothing", status=1).stderr
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
