@@ -80,8 +80,9 @@ bool actor_yield_due(void) {
 
 int actor_run_blocking(void (*run)(struct message *message), struct message **message) {
     struct shard *shard = shard_of_thread;
+    CHECK(shard->running.actor);
+    message_claim(message);
     struct message *job = *message;
-    CHECK(shard->running.actor && !(job->flags & MESSAGE_LENT));
     message_unhold(job);
     job->to = actor_self();
     job->flags = 0;

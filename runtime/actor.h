@@ -75,6 +75,7 @@ enum {
     SOCKET_CONNECTED = 8,
     PROGRAM_ENDED = 9, /* struct program_ended (program.h) */
     SIGNAL_RAISED = 10,
+    ACTOR_UNDELIVERED = 11, /* struct actor_undelivered: who didn't get a multicast */
     SUPERVISOR_KIND_FIRST = 16,
     ACTOR_KIND_FIRST = 32,
     ACTOR_KIND_MAX = 256,
@@ -96,6 +97,13 @@ struct actor_down {
     int reason;
 };
 
+struct actor_undelivered {
+    uint16_t kind;  /* of the message */
+    uint16_t count; /* of `actors`, in the order of the ids */
+    uint16_t full;  /* so many of them had no room; the others are no more */
+    struct actor_id actors[];
+};
+
 /* --- sending --- */
 
 /* Gives the message to an actor. 0: it is no longer yours (*message is NULL), also when the id
@@ -105,6 +113,20 @@ struct actor_down {
 int actor_send(struct actor_id to, struct message **message);
 /* The same to (class, key): activates it where the placement puts it. */
 int actor_send_named(const struct actor_class *class, uint64_t key, struct message **message);
+/* One message to many: at most ACTOR_MULTICAST_MAX ids, an actor named twice gets it twice. Costs a
+ * line per receiver and one envelope per other shard; those on one shard share the message itself,
+ * so they may read it but not write it without message_own. A blob is shared by all. Order is kept
+ * with what else the sender sends to each of them, and each one's bounds are asked as for
+ * actor_send.
+ *
+ * Returns how many are known at once not to get it (0 if none is), or -E2BIG: too many ids, and it
+ * is still yours; else the message is no longer yours. Who doesn't get it, now or later (its
+ * mailbox or the lane is full, or it is no more), is counted as with actor_send, and if the
+ * sender's class has a handler for ACTOR_UNDELIVERED it is told so, once per receiver: in one
+ * message per shard, or, for one that ends with it unread, in a message of its own. The message
+ * itself doesn't come back. */
+#define ACTOR_MULTICAST_MAX 4096u
+int actor_multicast(const struct actor_id *ids, size_t count, struct message **message);
 /* Shorthand: a message without payload. */
 int actor_signal(struct actor_id to, uint16_t kind);
 /* The same to oneself in the shard's next turn, after its reactor was asked: to wait for a turn

@@ -44,6 +44,10 @@ enum {
     MESSAGE_CONTROL = 16, /* for the shard, not for a mailbox (control_internal.h) */
     MESSAGE_LENT = 32,    /* points into a buffer of the reactor */
     MESSAGE_HELD = 64,    /* on a list of an actor that has not given it away; `to` is the link */
+    MESSAGE_SHARED = 128, /* of a multicast, for `to.bits` receivers here: multicast.c */
+    MESSAGE_STUB = 256,   /* in a mailbox: stands for `shared` */
+    MESSAGE_MULTICAST = 512, /* with MESSAGE_CONTROL: for `to.bits` ids behind its payload */
+    MESSAGE_TELLS = 1024,    /* of a multicast: the sender wants to hear of what is refused */
 };
 
 enum actor_flag {
@@ -180,13 +184,32 @@ unsigned mailbox_run_observed(struct shard *shard, struct actor *actor, unsigned
 
 /* A system message without payload, from the running actor. */
 void actor_signal_system(struct actor_id to, uint16_t kind);
-/* A system message without payload, from the running actor. */
-void actor_signal_system(struct actor_id to, uint16_t kind);
 /* System messages to any actor anywhere, in order with what was sent before. */
 void system_send(struct shard *shard, struct actor_id to, struct message *message);
 
+/* --- one message for many: multicast.c
+ * ------------------------------------------------------------------------------------ */
+
+/* What has come for many actors of this shard; takes it. */
+void multicast_arrive(struct shard *shard, struct message *envelope);
+/* A stub leaves its mailbox: it is freed, and what it stood for is returned, still shared unless
+ * this was the last. */
+struct message *multicast_open(struct message *stub);
+/* A stub that no handler will get: counted, told to its sender, freed. `class` may be NULL. */
+void multicast_refuse(struct shard *shard, struct class_entry *class, struct message *stub);
+
 /* --- messages that an actor holds: message.c
  * ---------------------------------------------------------- */
+
+/* One that is nobody's yet, its payload not cleared, with `behind` more bytes after the payload. */
+struct message *message_allocate(size_t payload_bytes, size_t behind);
+/* A copy with the same header fields and payload that holds the same blob; flags are none. */
+struct message *message_copy(struct message *message, size_t behind);
+/* Before a message is given away: as message_own. Lent ones can't be. */
+static inline void message_claim(struct message **message) {
+    if (__builtin_expect((*message)->flags & (MESSAGE_LENT | MESSAGE_SHARED), 0))
+        message_own(message);
+}
 
 /* Onto a list; all of one list onto another; and off the one that it is on. */
 void message_hold(struct message **list, struct message *message);

@@ -38,6 +38,10 @@ static void spawn_on_request(struct shard *shard, struct actor_id supervisor,
 }
 
 void control_carry_out(struct shard *shard, struct message *message) {
+    if (message->flags & MESSAGE_MULTICAST) {
+        multicast_arrive(shard, message);
+        return;
+    }
     void *payload = message_payload(message);
     const struct control_brood *brood = payload;
     switch ((enum control_kind)message->kind) {

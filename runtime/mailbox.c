@@ -7,35 +7,16 @@
  * (MESSAGE_REFUSED), or it is counted as a dead letter and freed.
  */
 #include "runtime/control_internal.h"
-#include "runtime/scheduler_internal.h"
+#include "runtime/mailbox_internal.h"
 
 #include <errno.h>
 
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
-static inline bool is_full(const struct actor *actor, uint32_t bytes) {
-    return actor->mailbox_count >= actor->class->messages_max ||
-           actor->mailbox_bytes + (uint64_t)bytes > actor->class->bytes_max;
-}
-
-static inline void append(struct shard *shard, struct actor *actor, struct message *message) {
-    message->next = NULL;
-    if (actor->tail)
-        actor->tail->next = message;
-    else
-        actor->head = message;
-    actor->tail = message;
-    actor->mailbox_count++;
-    actor->mailbox_bytes += message->allocated_bytes;
-    counter_add(actor->class->arrived, 1);
-    if (!(actor->flags & ACTOR_IS_QUEUED))
-        shard_enqueue(shard, actor);
-}
-
 void mailbox_append(struct shard *shard, struct actor *actor, struct message *message) {
     message->allocated_bytes = message_bytes(message);
-    append(shard, actor, message);
+    mailbox_put(shard, actor, message);
 }
 
 static void count_dead(struct shard *shard, struct class_entry *class, struct message *message) {
@@ -46,6 +27,10 @@ static void count_dead(struct shard *shard, struct class_entry *class, struct me
 }
 
 void mailbox_refuse(struct shard *shard, struct class_entry *class, struct message *message) {
+    if (message->flags & MESSAGE_STUB) {
+        multicast_refuse(shard, class, message);
+        return;
+    }
     if ((message->flags & MESSAGE_SYSTEM) || !message->from.bits) {
         count_dead(shard, class, message);
         return;
@@ -105,12 +90,12 @@ void mailbox_arrive(struct shard *shard, struct message *message) {
         actor = shard_actor(shard, message->to);
     }
     if (unlikely(!actor || (!(message->flags & MESSAGE_SYSTEM) &&
-                            is_full(actor, message->allocated_bytes)))) {
+                            mailbox_is_full(actor, message->allocated_bytes)))) {
         mailbox_refuse(shard, actor ? actor->class : class, message);
         return;
     }
     message->flags &= (uint16_t)~MESSAGE_NAMED;
-    append(shard, actor, message);
+    mailbox_put(shard, actor, message);
 }
 
 /* --- sending
@@ -129,10 +114,10 @@ static inline void sign(struct shard *shard, struct message *message, struct act
 
 static int send_elsewhere(struct shard *shard, unsigned to_shard, struct actor_id to,
                           const struct actor_class *class, struct message **message) {
-    struct message *sent = *message;
-    CHECK(!(sent->flags & MESSAGE_LENT));
     if (lane_is_full(shard->lanes_out[to_shard]))
         return -ENOBUFS;
+    message_claim(message);
+    struct message *sent = *message;
     *message = NULL;
     sign(shard, sent, to, class);
     shard_send_remote(shard, to_shard, sent);
@@ -140,6 +125,7 @@ static int send_elsewhere(struct shard *shard, unsigned to_shard, struct actor_i
 }
 
 static int send_stale(struct shard *shard, struct actor_id to, struct message **message) {
+    message_claim(message);
     struct message *sent = *message;
     *message = NULL;
     sign(shard, sent, to, NULL);
@@ -157,12 +143,12 @@ int actor_send(struct actor_id to, struct message **message) {
         return elsewhere ? send_elsewhere(shard, id_shard(to), to, NULL, message)
                          : send_stale(shard, to, message);
     }
-    if (unlikely(is_full(actor, message_bytes(sent))))
+    if (unlikely(mailbox_is_full(actor, message_bytes(sent))))
         return -ENOBUFS;
-    CHECK(!(sent->flags & MESSAGE_LENT));
+    message_claim(&sent);
     *message = NULL;
     sign(shard, sent, to, NULL);
-    append(shard, actor, sent);
+    mailbox_put(shard, actor, sent);
     return 0;
 }
 
@@ -174,15 +160,15 @@ int actor_send_named(const struct actor_class *class, uint64_t key, struct messa
         return send_elsewhere(shard, owner, to, class, message);
     struct class_entry *entry = classes_enter(&shard->classes, class);
     struct actor *actor = find_or_activate(shard, entry, key);
-    if (actor && is_full(actor, message_bytes(*message)))
+    if (actor && mailbox_is_full(actor, message_bytes(*message)))
         return -ENOBUFS;
+    message_claim(message);
     struct message *sent = *message;
-    CHECK(!(sent->flags & MESSAGE_LENT));
     *message = NULL;
     sign(shard, sent, to, class);
     if (actor) {
         sent->flags = 0;
-        append(shard, actor, sent);
+        mailbox_put(shard, actor, sent);
     } else {
         mailbox_refuse(shard, entry, sent);
     }
@@ -219,8 +205,9 @@ void actor_signal_system(struct actor_id to, uint16_t kind) {
 void actor_defer(struct message **message) {
     struct shard *shard = shard_of_thread;
     struct actor *actor = shard->running.actor;
+    CHECK(actor);
+    message_claim(message);
     struct message *deferred = *message;
-    CHECK(actor && !(deferred->flags & MESSAGE_LENT));
     struct relations *relations = actor_relations(shard, actor);
     message_unhold(deferred);
     *message = NULL;
@@ -284,6 +271,10 @@ void mailbox_empty(struct shard *shard, struct actor *actor, bool reactivate) {
 /* What the runtime has a word in before the class does. False: it goes no further. */
 static bool pass_special(struct shard *shard, struct actor *actor, struct message *message) {
     const struct actor_class *class = actor->class->class;
+    if (message->flags & MESSAGE_STUB) {
+        shard->running.handling = multicast_open(message);
+        return true;
+    }
     if (message->flags & MESSAGE_REFUSED) {
         if (class->refused)
             class->refused(actor->state, &shard->running.handling);
@@ -309,9 +300,11 @@ static void handle_unknown(struct shard *shard, struct actor *actor, struct mess
 
 static inline void handle(struct shard *shard, struct actor *actor, struct message *message) {
     const struct actor_class *class = actor->class->class;
-    if (unlikely(message->flags & (MESSAGE_VERIFY | MESSAGE_REFUSED)) &&
-        !pass_special(shard, actor, message))
-        return;
+    if (unlikely(message->flags & (MESSAGE_VERIFY | MESSAGE_REFUSED | MESSAGE_STUB))) {
+        if (!pass_special(shard, actor, message))
+            return;
+        message = shard->running.handling;
+    }
     if (unlikely(shard->fault != NULL)) {
         int reason = shard->fault(shard->seams->context, class, message->kind);
         if (reason)

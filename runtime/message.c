@@ -35,19 +35,28 @@ static inline void payload_clear(struct message *message, size_t bytes) {
     }
 }
 
+/* In whole cache lines; on a shard's thread from its pool. */
+static inline struct message *allocate(struct shard *shard, size_t bytes, uint32_t *home) {
+    if (shard && bytes <= SLAB_BYTES_MAX) {
+        *home = slab_class_of(bytes);
+        return slab_take(&shard->messages, *home);
+    }
+    *home = SLAB_CLASS_HEAP;
+    struct message *message = aligned_alloc(64, bytes);
+    CHECK(message);
+    return message;
+}
+
+static inline size_t whole_lines(size_t bytes) {
+    return (bytes + 63) & ~(size_t)63;
+}
+
 struct message *message_create(uint16_t kind, size_t payload_bytes) {
     CHECK(payload_bytes <= MESSAGE_PAYLOAD_MAX);
     struct shard *shard = shard_of_thread;
-    size_t bytes = (sizeof(struct message) + payload_bytes + 63) & ~(size_t)63;
-    struct message *message;
-    uint32_t home = SLAB_CLASS_HEAP;
-    if (shard && bytes <= SLAB_BYTES_MAX) {
-        home = slab_class_of(bytes);
-        message = slab_take(&shard->messages, home);
-    } else {
-        message = aligned_alloc(64, bytes);
-        CHECK(message);
-    }
+    size_t bytes = whole_lines(sizeof(struct message) + payload_bytes);
+    uint32_t home;
+    struct message *message = allocate(shard, bytes, &home);
     *message = (struct message){
         .payload_bytes = (uint32_t)payload_bytes,
         .kind = kind,
@@ -59,15 +68,56 @@ struct message *message_create(uint16_t kind, size_t payload_bytes) {
     return message;
 }
 
+struct message *message_allocate(size_t payload_bytes, size_t behind) {
+    uint32_t home;
+    struct message *message = allocate(
+        shard_of_thread, whole_lines(sizeof(struct message) + payload_bytes + behind), &home);
+    *message = (struct message){.payload_bytes = (uint32_t)payload_bytes, .home = home};
+    return message;
+}
+
+struct message *message_copy(struct message *message, size_t behind) {
+    struct message *copy = message_allocate(message->payload_bytes, behind);
+    uint32_t home = copy->home;
+    memcpy(copy, message, sizeof *message + message->payload_bytes);
+    copy->next = NULL;
+    copy->flags = 0;
+    copy->home = home;
+    if (copy->blob)
+        blob_hold(copy->blob);
+    return copy;
+}
+
+void message_own(struct message **message) {
+    struct message *shared = *message;
+    CHECK(!(shared->flags & MESSAGE_LENT));
+    if (!(shared->flags & MESSAGE_SHARED))
+        return;
+    *message = message_copy(shared, 0); /* the last receiver's is not shared: multicast_open */
+    message_destroy(shared);
+}
+
+/* False: it is not to be freed, others have it. */
+static bool let_go(struct message *message) {
+    if (message->flags & MESSAGE_STUB) {
+        message_destroy(multicast_open(message));
+        return false;
+    }
+    if (message->flags & MESSAGE_SHARED)
+        return --message->to.bits == 0;
+    struct shard *shard = shard_of_thread;
+    CHECK(shard && shard->giver);
+    shard->giver(shard, message);
+    return true;
+}
+
 void message_destroy(struct message *message) {
+    const uint16_t special = MESSAGE_LENT | MESSAGE_SHARED | MESSAGE_STUB;
     if (!message)
         return;
     message_unhold(message);
-    if (__builtin_expect(message->flags & MESSAGE_LENT, 0)) {
-        struct shard *shard = shard_of_thread;
-        CHECK(shard && shard->giver);
-        shard->giver(shard, message);
-    }
+    if (__builtin_expect(message->flags & special, 0) && !let_go(message))
+        return;
     if (message->blob)
         blob_release(message->blob);
     block_release(message, message->home);
@@ -105,7 +155,8 @@ void message_held_move(struct message **from, struct message **to) {
 struct message *message_keep(struct message **message) {
     struct shard *shard = shard_of_thread;
     struct message *kept = *message;
-    CHECK(shard && shard->running.actor && !(kept->flags & MESSAGE_LENT));
+    CHECK(shard && shard->running.actor);
+    message_claim(&kept);
     if (!(kept->flags & MESSAGE_HELD))
         message_hold(&shard->running.fresh, kept);
     *message = NULL;

@@ -42,8 +42,12 @@ struct message {
     struct actor_id to;
     struct actor_id from; /* the sending actor, or nobody */
     const struct actor_class *to_class;
-    struct blob *blob; /* owned; may be NULL */
-    uint64_t sent_ns;  /* monotonic, coarse (the shard's clock of this turn) */
+    union {
+        struct blob *blob; /* owned; may be NULL */
+        struct message
+            *shared; /* the runtime's: what a receiver's place in its mailbox stands for */
+    };
+    uint64_t sent_ns; /* monotonic, coarse (the shard's clock of this turn) */
     uint32_t payload_bytes;
     uint16_t kind;
     uint16_t flags;
@@ -67,6 +71,11 @@ struct message *message_keep(struct message **message);
 static inline void *message_payload(struct message *message) {
     return message + 1;
 }
+
+/* A message of actor_multicast is one for all its receivers on a shard: read it, don't write it. To
+ * write, own it first: *message is then the handler's alone, a copy if others still have it (the
+ * blob stays shared). Sending, keeping, deferring and actor_run_blocking own it by themselves. */
+void message_own(struct message **message);
 
 /* The payload as TYPE, after a check of its size: `message_as(m, struct down)`. */
 #define message_as(message, type) ((type *)message_payload_checked(message, sizeof(type)))

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two steps of every arrival, for the files in which many things arrive. */
+#ifndef TERN_RUNTIME_MAILBOX_INTERNAL_H
+#define TERN_RUNTIME_MAILBOX_INTERNAL_H
+
+#include "runtime/scheduler_internal.h"
+
+/* Would a message of so many bytes be beyond a bound? */
+static inline bool mailbox_is_full(const struct actor *actor, uint32_t bytes) {
+    return actor->mailbox_count >= actor->class->messages_max ||
+           actor->mailbox_bytes + (uint64_t)bytes > actor->class->bytes_max;
+}
+
+/* Appends it; its `allocated_bytes` are set. */
+static inline void mailbox_put(struct shard *shard, struct actor *actor, struct message *message) {
+    message->next = NULL;
+    if (actor->tail)
+        actor->tail->next = message;
+    else
+        actor->head = message;
+    actor->tail = message;
+    actor->mailbox_count++;
+    actor->mailbox_bytes += message->allocated_bytes;
+    counter_add(actor->class->arrived, 1);
+    if (!(actor->flags & ACTOR_IS_QUEUED))
+        shard_enqueue(shard, actor);
+}
+
+#endif
