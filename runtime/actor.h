@@ -76,6 +76,7 @@ enum {
     PROGRAM_ENDED = 9, /* struct program_ended (program.h) */
     SIGNAL_RAISED = 10,
     ACTOR_UNDELIVERED = 11, /* struct actor_undelivered: who didn't get a multicast */
+    INSPECT_ANSWER = 15,    /* inspect.h */
     SUPERVISOR_KIND_FIRST = 16,
     ACTOR_KIND_FIRST = 32,
     ACTOR_KIND_MAX = 256,

@@ -73,6 +73,9 @@ void control_carry_out(struct shard *shard, struct message *message) {
     case CONTROL_BROOD_KILL:
         brood_on_kill(shard, message->from);
         break;
+    case CONTROL_INSPECT:
+        inspect_on_request(shard, message->from, message_as(message, struct control_inspect));
+        break;
     default:
         CHECK(!"a control kind");
     }

@@ -7,6 +7,7 @@
 #define TERN_RUNTIME_CONTROL_INTERNAL_H
 
 #include "runtime/actor_internal.h"
+#include "runtime/inspect_internal.h"
 #include "runtime/supervisor.h"
 
 enum control_kind {
@@ -19,6 +20,7 @@ enum control_kind {
     CONTROL_BROOD_OPEN,  /* struct control_brood: that shard has children of supervisor `to` */
     CONTROL_BROOD_ORDER, /* struct control_brood: to the dynamic children of supervisor `from` */
     CONTROL_BROOD_KILL,  /* the same, all of them, at once: supervisor `from` is no more */
+    CONTROL_INSPECT,     /* struct control_inspect: a query of `from` */
 };
 
 struct control_monitor {
@@ -69,6 +71,8 @@ void relations_end(struct shard *shard, struct actor *actor, int reason);
 /* ACTOR_DOWN or ACTOR_EXIT is about to be handled: false if nobody wants it any more, or if the
  * exit has ended the actor instead. */
 bool relations_claim(struct shard *shard, struct actor *actor, struct message *message);
+/* Unlike all others of this runtime; never 0. */
+uint64_t reference_next(struct shard *shard);
 void monitor_on_request(struct shard *shard, struct actor_id target, struct actor_id watcher,
                         uint64_t reference);
 void monitor_on_cancel(struct shard *shard, uint64_t reference);

@@ -74,12 +74,15 @@ void monitor_on_cancel(struct shard *shard, uint64_t reference) {
     monitor_remove(shard, &shard->watched, reference);
 }
 
+uint64_t reference_next(struct shard *shard) {
+    return (uint64_t)(shard->index + 1) << REFERENCE_SHARD_SHIFT | ++shard->reference_last;
+}
+
 uint64_t actor_monitor(struct actor_id target) {
     struct shard *shard = shard_of_thread;
     struct actor *self = shard->running.actor;
     CHECK(self);
-    uint64_t reference =
-        (uint64_t)(shard->index + 1) << REFERENCE_SHARD_SHIFT | ++shard->reference_last;
+    uint64_t reference = reference_next(shard);
     monitor_add(shard, &shard->watching, &actor_relations(shard, self)->watching, target,
                 reference);
     struct control_monitor request = {reference};

@@ -9,6 +9,7 @@
 
 #include "runtime/actor_internal.h"
 #include "runtime/class_internal.h"
+#include "runtime/inspect_internal.h"
 #include "runtime/lane_internal.h"
 #include "runtime/map_internal.h"
 #include "runtime/pool.h"
@@ -89,6 +90,7 @@ struct shard {
     struct brood *brood_last;
     struct brood *brood_work;
     uint64_t reference_last;
+    struct inspections inspections;
     uint32_t sweep_cursor; /* slot at which the search for idle actors goes on */
     uint32_t idle_ms_min;  /* of the classes that passivate; 0: none does */
     uint64_t sweep_next_ns;

@@ -440,6 +440,8 @@ bool shard_step(struct shard *shard) {
     if (shard->idle_ms_min && shard->now_ns >= shard->sweep_next_ns)
         sweep(shard);
     bool more = shard->brood_work && brood_work(shard);
+    if (shard->inspections.next_ns <= shard->now_ns)
+        more |= inspect_turn(shard);
     if (shard->run_head) {
         run_turn(shard);
         counter_add(shard->counters.turns, 1);
@@ -456,6 +458,8 @@ uint64_t shard_idle_ns(struct shard *shard) {
     uint64_t at_ns = timer_next_ns(&shard->wheel), now_ns = clock_read(shard);
     if (shard->io_next_ns < at_ns)
         at_ns = shard->io_next_ns;
+    if (shard->inspections.next_ns < at_ns)
+        at_ns = shard->inspections.next_ns;
     if (shard->idle_ms_min && shard->counters.actors && shard->sweep_next_ns < at_ns)
         at_ns = shard->sweep_next_ns;
     for (uint32_t i = 0; i < shard->shard_count; i++)

@@ -24,6 +24,7 @@ int shard_create(struct runtime *runtime, unsigned index, uint32_t actors_max,
     shard->place = (uint32_t)runtime->node << ID_SHARD_BITS | index;
     shard->slots_max = actors_max;
     profile_init(&shard->profile, index);
+    shard->inspections.next_ns = UINT64_MAX;
     shard->next_turn_end = &shard->next_turn;
     shard->shard_count = runtime->shard_count;
     shard->chunks = calloc(actors_max / ACTOR_CHUNK + 1, sizeof *shard->chunks);
@@ -73,6 +74,7 @@ void shard_enter(struct shard *shard) {
 }
 
 void shard_end_actors(struct shard *shard) {
+    inspect_finish(shard);
     for (unsigned pass = 0; shard->counters.actors && pass < END_PASSES_MAX; pass++)
         for (uint32_t slot = 0; slot < shard->slots_used; slot++) {
             struct actor *actor = shard_slot(shard, slot);
