@@ -9,6 +9,11 @@
 
 #define YIELD_NS 500000u
 
+void actor_blame(crash_describe_fn describe, const void *of) {
+    struct shard *shard = shard_of_thread;
+    shard->blame = (struct blame){of ? describe : NULL, of, shard->actor_messages};
+}
+
 struct actor_id actor_self(void) {
     const struct actor *actor = shard_of_thread->running.actor;
     return actor ? actor_id_of(actor) : ACTOR_NOBODY;

@@ -7,6 +7,7 @@
  */
 #include "runtime/pool.h"
 
+#include "runtime/crash_internal.h"
 #include "runtime/scheduler_internal.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@ struct pool {
     uint32_t capacity, head, count;
     bool ending;
     unsigned thread_count;
+    unsigned threads_named; /* relaxed, by the threads */
     pthread_t threads[];
 };
 
@@ -61,12 +63,16 @@ static bool take(struct pool *pool, struct job *job) {
 
 static void *work(void *argument) {
     struct pool *pool = argument;
+    struct crash_stack stack;
     struct job job;
+    thread_name("pool", __atomic_fetch_add(&pool->threads_named, 1, __ATOMIC_RELAXED));
+    crash_stack_enter(&stack);
     while (take(pool, &job)) {
         job.run(job.message);
         __atomic_fetch_add(&pool->runtime->pool_jobs, 1, __ATOMIC_RELAXED);
         runtime_send(pool->runtime, job.message->to, &job.message);
     }
+    crash_stack_leave(&stack);
     return NULL;
 }
 

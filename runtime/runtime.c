@@ -11,6 +11,7 @@
 #include "runtime/runtime.h"
 
 #include "runtime/control_internal.h"
+#include "runtime/crash_internal.h"
 #include "runtime/log.h"
 #include "runtime/scheduler_internal.h"
 
@@ -234,6 +235,9 @@ static void say_ended_and_wait(struct runtime *runtime) {
 static void *thread_run(void *argument) {
     struct shard *shard = argument;
     struct runtime *runtime = shard->runtime;
+    struct crash_stack stack;
+    thread_name("shard", shard->index);
+    crash_stack_enter(&stack);
     shard_enter(shard);
     if (runtime->pin_threads)
         pin(shard->index);
@@ -250,6 +254,7 @@ static void *thread_run(void *argument) {
     if (shard->reactor)
         runtime->seams.reactor->destroy(shard->reactor);
     io_finish(shard);
+    crash_stack_leave(&stack);
     return NULL;
 }
 
@@ -267,11 +272,27 @@ static int start_threads(struct runtime *runtime) {
     return error;
 }
 
+/* Before any thread of the runtime is there. */
+static bool install_crash(const struct runtime_options *options) {
+    struct crash_options crash = {.directory = options->crash_directory,
+                                  .version = options->crash_version};
+    if (!crash.directory)
+        return false;
+    int error = crash_install(&crash);
+    if (error)
+        log_warning("crashes will leave no record in %s: %s", crash.directory, strerror(-error));
+    return !error;
+}
+
 int runtime_start(const struct runtime_options *options, struct runtime **started) {
     struct runtime *runtime;
+    bool crash_installed = install_crash(options);
     int error = runtime_create(options, &runtime);
+    if (error && crash_installed)
+        crash_uninstall();
     if (error)
         return error;
+    runtime->crash_installed = crash_installed;
     error = start_threads(runtime);
     pthread_mutex_lock(&runtime->lock);
     while (!error && !runtime->root_started && !runtime->start_error)
@@ -332,8 +353,11 @@ void runtime_finish(struct runtime *runtime) {
 }
 
 void runtime_destroy(struct runtime *runtime) {
+    bool crash_installed = runtime->crash_installed;
     runtime_finish(runtime);
     runtime_free(runtime);
+    if (crash_installed)
+        crash_uninstall();
 }
 
 void runtime_send(struct runtime *runtime, struct actor_id to, struct message **message) {

@@ -23,6 +23,10 @@ struct runtime_options {
     const struct supervisor_spec *root;
     void *context;    /* for actor_context() */
     bool pin_threads; /* a shard to a core */
+    /* Where crash records go (crash.h); NULL: none are written. Not being able to make it is
+     * logged, no reason not to start. One runtime per process may have it. */
+    const char *crash_directory;
+    const char *crash_version; /* constant text for the records */
 };
 
 /* 0 or a negative errno. The root supervisor's fixed children are started before it returns. */

@@ -9,6 +9,7 @@
 
 #include "runtime/actor_internal.h"
 #include "runtime/class_internal.h"
+#include "runtime/crash.h"
 #include "runtime/inspect_internal.h"
 #include "runtime/lane_internal.h"
 #include "runtime/map_internal.h"
@@ -50,6 +51,13 @@ struct running {
     struct message *fresh;    /* created or kept, not given away: see message_hold */
 };
 
+/* What the running handler works on, for a crash record. */
+struct blame {
+    crash_describe_fn describe; /* NULL: nobody is to blame */
+    const void *of;
+    unsigned message; /* of this turn of the actor: another one's blame is void */
+};
+
 struct shard_counters { /* written by the shard, read by others, relaxed */
     uint64_t turns, messages, messages_cross_shard, busy_ns;
     uint64_t actors, restarts, dead_letters;
@@ -64,6 +72,7 @@ struct shard {
     uint32_t index;
     uint64_t now_ns, now_ms; /* the monotonic clock, read once per turn */
     struct running running;
+    struct blame blame;
     struct escape *escape;
     struct actor *run_head, *run_tail;
     unsigned turn_budget;     /* messages left in this turn */
@@ -131,6 +140,7 @@ struct runtime {
     unsigned shard_count;
     uint16_t node;
     bool pin_threads;
+    bool crash_installed; /* by this runtime */
     struct shard **shards;
     struct lane *lanes; /* shard_count squared: from by to */
     struct pool *pool;
@@ -227,7 +237,9 @@ bool runtime_wants(struct shard *shard);
 /* --- thread.c
  * ---------------------------------------------------------------------------------------- */
 
-/* A thread with all signals blocked. 0 or a negative errno. */
+/* The calling thread's name, "shard 3", for those who look at the process. */
+void thread_name(const char *kind, unsigned index);
+/* A thread with all signals blocked but those of its own faults. 0 or a negative errno. */
 int thread_create_quiet(pthread_t *thread, void *(*run)(void *argument), void *argument);
 
 /* --- counters.c

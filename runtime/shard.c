@@ -118,6 +118,7 @@ static void turn_leave(struct shard *shard, struct actor *actor) {
 static void recover(struct shard *shard) {
     struct actor *actor = shard->running.actor;
     int reason = shard->fail_reason;
+    shard->blame.describe = NULL;
     drop_in_hand(shard);
     turn_leave(shard, actor);
     actor->flags |= ACTOR_HAS_FAILED;
@@ -145,6 +146,7 @@ static inline void run_messages(struct shard *shard, struct actor *actor) {
     } else {
         mailbox_run(shard, actor, TURN_ACTOR_MESSAGES_MAX);
     }
+    shard->blame.describe = NULL; /* it was a message's, not this turn's end's */
     if (class->after_turn && shard->actor_messages)
         class->after_turn(actor->state);
     if (__builtin_expect(observed, 0))

@@ -1,14 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads of the runtime: all signals blocked, since signals go to whoever subscribed to them. */
+/* Threads of the runtime: all signals blocked, since signals go to whoever subscribed to them; but
+ * for those that are about the thread itself. */
+#include "runtime/crash_internal.h"
 #include "runtime/scheduler_internal.h"
 
 #include <signal.h>
+#include <stdio.h>
+
+void thread_name(const char *kind, unsigned index) {
+    char name[16]; /* the kernel's bound */
+    snprintf(name, sizeof name, "%s %u", kind, index);
+    pthread_setname_np(pthread_self(), name);
+}
+
+/* An overflow meets it, whatever the frame's size: crash_posix.c says what it was. */
+#define GUARD_BYTES (256u * 1024)
 
 int thread_create_quiet(pthread_t *thread, void *(*run)(void *argument), void *argument) {
     sigset_t all, before;
     sigfillset(&all);
+    crash_signals_unblock(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(thread, NULL, run, argument);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setguardsize(&attributes, GUARD_BYTES);
+    int error = pthread_create(thread, &attributes, run, argument);
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return -error;
 }
