@@ -76,6 +76,8 @@ enum {
     PROGRAM_ENDED = 9, /* struct program_ended (program.h) */
     SIGNAL_RAISED = 10,
     ACTOR_UNDELIVERED = 11, /* struct actor_undelivered: who didn't get a multicast */
+    TRACE_EVENT = 13,       /* struct trace_event (trace.h) */
+    TRACE_ENDED = 14,       /* struct trace_ended */
     INSPECT_ANSWER = 15,    /* inspect.h */
     SUPERVISOR_KIND_FIRST = 16,
     ACTOR_KIND_FIRST = 32,

@@ -76,6 +76,12 @@ void control_carry_out(struct shard *shard, struct message *message) {
     case CONTROL_INSPECT:
         inspect_on_request(shard, message->from, message_as(message, struct control_inspect));
         break;
+    case CONTROL_TRACE:
+        trace_on_request(shard, message->from, message_as(message, struct control_trace));
+        break;
+    case CONTROL_TRACE_STOP:
+        trace_on_stop(shard, message_as(message, struct control_trace)->reference);
+        break;
     default:
         CHECK(!"a control kind");
     }

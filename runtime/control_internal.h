@@ -9,6 +9,7 @@
 #include "runtime/actor_internal.h"
 #include "runtime/inspect_internal.h"
 #include "runtime/supervisor.h"
+#include "runtime/trace_internal.h"
 
 enum control_kind {
     CONTROL_MONITOR,   /* struct control_monitor: `to` is to be watched by `from` */
@@ -21,6 +22,8 @@ enum control_kind {
     CONTROL_BROOD_ORDER, /* struct control_brood: to the dynamic children of supervisor `from` */
     CONTROL_BROOD_KILL,  /* the same, all of them, at once: supervisor `from` is no more */
     CONTROL_INSPECT,     /* struct control_inspect: a query of `from` */
+    CONTROL_TRACE,       /* struct control_trace: `from` wants to follow actors */
+    CONTROL_TRACE_STOP,  /* the same, only its reference: no more */
 };
 
 struct control_monitor {

@@ -110,6 +110,8 @@ static inline void sign(struct shard *shard, struct message *message, struct act
     message->sent_ns = shard->now_ns;
     message->flags = class ? MESSAGE_NAMED : 0;
     message->allocated_bytes = message_bytes(message);
+    if (unlikely(shard->traces.count))
+        trace_sent(shard, message);
 }
 
 static int send_elsewhere(struct shard *shard, unsigned to_shard, struct actor_id to,
@@ -322,6 +324,8 @@ static uint64_t observe(struct shard *shard, struct actor *actor, uint16_t kind,
                         uint64_t begun_ns) {
     uint64_t now_ns = shard->seams->monotonic_ns(shard->seams->context);
     profile_handled(actor->class, kind, now_ns - begun_ns);
+    if (shard->traces.count)
+        trace_handled(shard, actor, now_ns);
     return now_ns;
 }
 
@@ -342,6 +346,8 @@ static inline __attribute__((always_inline)) unsigned run(struct shard *shard, s
         shard->actor_messages++;
         uint16_t kind = message->kind;
         recorder_note(&shard->recorder, actor->id, what | kind);
+        if (at_ns)
+            trace_begin(shard, message, *at_ns);
         handle(shard, actor, message);
         if (at_ns)
             *at_ns = observe(shard, actor, kind, *at_ns);

@@ -213,6 +213,8 @@ static struct message *sign(struct shard *shard, struct message *message) {
     if (self && self->class->class->handler_count > ACTOR_UNDELIVERED &&
         self->class->class->handlers[ACTOR_UNDELIVERED].handle)
         message->flags = MESSAGE_TELLS;
+    if (shard->traces.count)
+        trace_sent(shard, message);
     return message;
 }
 

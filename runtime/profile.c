@@ -54,14 +54,18 @@ static uint64_t draw(struct profile *profile) {
 
 void profile_init(struct profile *profile, unsigned shard_index) {
     profile->random = 0x9e3779b97f4a7c15u * (shard_index + 1);
-    profile->runs_left = profile->interval = 1;
+    profile_observe_next(profile);
 }
 
 uint64_t profile_run_begin(struct shard *shard) {
     struct profile *profile = &shard->profile;
     profile->weight = profile->interval;
-    profile->interval = RUNS_MIN + (uint32_t)(draw(profile) & (RUNS_SPREAD - 1));
-    profile->runs_left = profile->interval;
+    if (shard->traces.count) {
+        profile_observe_next(profile);
+    } else {
+        profile->interval = RUNS_MIN + (uint32_t)(draw(profile) & (RUNS_SPREAD - 1));
+        profile->runs_left = profile->interval;
+    }
     return shard->seams->monotonic_ns(shard->seams->context);
 }
 

@@ -24,6 +24,10 @@ struct profile {
 };
 
 void profile_init(struct profile *profile, unsigned shard_index);
+/* The next run is observed. */
+static inline void profile_observe_next(struct profile *profile) {
+    profile->runs_left = profile->interval = 1;
+}
 /* An observed run begins and has ended: the actor's busy time. The clock as it is then. */
 uint64_t profile_run_begin(struct shard *shard);
 void profile_run_end(struct shard *shard, struct actor *actor, uint64_t begun_ns);

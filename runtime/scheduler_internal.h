@@ -21,6 +21,7 @@
 #include "runtime/slab_internal.h"
 #include "runtime/stack_internal.h"
 #include "runtime/timer_internal.h"
+#include "runtime/trace_internal.h"
 #include "runtime/watchdog.h"
 
 #include <pthread.h>
@@ -100,6 +101,7 @@ struct shard {
     struct brood *brood_work;
     uint64_t reference_last;
     struct inspections inspections;
+    struct traces traces;
     uint32_t sweep_cursor; /* slot at which the search for idle actors goes on */
     uint32_t idle_ms_min;  /* of the classes that passivate; 0: none does */
     uint64_t sweep_next_ns;

@@ -119,6 +119,8 @@ static void recover(struct shard *shard) {
     struct actor *actor = shard->running.actor;
     int reason = shard->fail_reason;
     shard->blame.describe = NULL;
+    if (shard->traces.count)
+        trace_failed(shard, actor, reason);
     drop_in_hand(shard);
     turn_leave(shard, actor);
     actor->flags |= ACTOR_HAS_FAILED;
@@ -444,6 +446,8 @@ bool shard_step(struct shard *shard) {
     bool more = shard->brood_work && brood_work(shard);
     if (shard->inspections.next_ns <= shard->now_ns)
         more |= inspect_turn(shard);
+    if (shard->traces.next_ns <= shard->now_ns)
+        trace_turn(shard);
     if (shard->run_head) {
         run_turn(shard);
         counter_add(shard->counters.turns, 1);
@@ -462,6 +466,8 @@ uint64_t shard_idle_ns(struct shard *shard) {
         at_ns = shard->io_next_ns;
     if (shard->inspections.next_ns < at_ns)
         at_ns = shard->inspections.next_ns;
+    if (shard->traces.next_ns < at_ns)
+        at_ns = shard->traces.next_ns;
     if (shard->idle_ms_min && shard->counters.actors && shard->sweep_next_ns < at_ns)
         at_ns = shard->sweep_next_ns;
     for (uint32_t i = 0; i < shard->shard_count; i++)

@@ -24,7 +24,7 @@ int shard_create(struct runtime *runtime, unsigned index, uint32_t actors_max,
     shard->place = (uint32_t)runtime->node << ID_SHARD_BITS | index;
     shard->slots_max = actors_max;
     profile_init(&shard->profile, index);
-    shard->inspections.next_ns = UINT64_MAX;
+    shard->inspections.next_ns = shard->traces.next_ns = UINT64_MAX;
     shard->next_turn_end = &shard->next_turn;
     shard->shard_count = runtime->shard_count;
     shard->chunks = calloc(actors_max / ACTOR_CHUNK + 1, sizeof *shard->chunks);
