@@ -255,9 +255,16 @@ static void ask(struct connection *connection, const struct wire_frame *frame, e
 }
 
 static bool may_register(struct connection *connection, const struct wire_frame *frame) {
-    if (connection->state == CONNECTION_UNREGISTERED)
+    uint64_t until_ms = node_current()->strangers_refused_until_ms;
+    if (connection->state != CONNECTION_UNREGISTERED) {
+        refuse(connection, frame, WIRE_CODE_CONFLICT, "register_again");
+        return false;
+    }
+    if (until_ms <= actor_now_ms())
         return true;
-    refuse(connection, frame, WIRE_CODE_CONFLICT, "register_again");
+    actor_count("stranger_refused", 1);
+    connection_reply(connection, frame->ref, WIRE_CODE_UNAVAILABLE,
+                     (uint32_t)(until_ms - actor_now_ms()), NULL, 0);
     return false;
 }
 

@@ -70,6 +70,9 @@ struct node {
     const int *metrics_fds;
     unsigned metrics_count;
 
+    /* Until then (monotonic) keys that no account has are refused: the node crashed too often. */
+    uint64_t strangers_refused_until_ms;
+
     struct node_shard shard[NODE_SHARDS_MAX];
 
     /* Gauges and flags that several shards write. */

@@ -18,6 +18,7 @@
  */
 #include "runtime/heart.h"
 
+#include "runtime/crash.h"
 #include "runtime/log.h"
 #include "runtime/socket_internal.h"
 
@@ -26,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,11 +44,13 @@
 struct heart {
     const struct heart_options *options;
     unsigned restarts_max;
+    unsigned strangers_after;
     uint32_t period_ms;
     uint32_t backoff_ms_max;
     sigset_t watched;                    /* SIGCHLD and the forwarded ones, blocked throughout */
     sigset_t mask_before;                /* of the caller, given back on return */
     pid_t child;                         /* 0: none */
+    pid_t ended;                         /* the child that ended last */
     unsigned starts;                     /* of children, this one included */
     unsigned in_a_row;                   /* crashes of children that did not live for a period */
     bool stopping;                       /* SIGTERM or SIGINT was seen */
@@ -114,7 +118,8 @@ int heart_listen(struct heart_listener *listeners, unsigned count, unsigned *fai
 
 /* In the new process. The heart may have died before prctl took effect: then nobody would end us.
  */
-__attribute__((noreturn)) static void become_child(const struct heart *heart, pid_t parent) {
+__attribute__((noreturn)) static void become_child(const struct heart *heart,
+                                                   const struct heart_start *start, pid_t parent) {
     sigset_t mask = heart->mask_before;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -126,10 +131,24 @@ __attribute__((noreturn)) static void become_child(const struct heart *heart, pi
     sigaddset(&mask, SIGINT);
     sigaddset(&mask, SIGHUP);
     sigprocmask(SIG_SETMASK, &mask, NULL);
-    exit(heart->options->child(heart->options->context, heart->starts));
+    exit(heart->options->child(heart->options->context, start));
+}
+
+/* Crashes that are remembered and not older than a period. */
+static unsigned crashes_lately(const struct heart *heart) {
+    uint64_t now = now_ms();
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < heart->restarts_max && i < heart->crash_count; i++)
+        count += now - heart->crashes_ms[i] < heart->period_ms;
+    return count;
 }
 
 static int start_child(struct heart *heart) {
+    struct heart_start start = {
+        .starts = heart->starts + 1,
+        .refuse_strangers = crashes_lately(heart) >= heart->strangers_after,
+    };
     pid_t parent = getpid();
     pid_t child = fork();
 
@@ -138,7 +157,9 @@ static int start_child(struct heart *heart) {
     heart->starts++;
     heart->started_ms = now_ms();
     if (child == 0)
-        become_child(heart, parent);
+        become_child(heart, &start, parent);
+    if (start.refuse_strangers)
+        log_warning("node was told to refuse strangers: they may be why it ends");
     heart->child = child;
     return 0;
 }
@@ -154,6 +175,7 @@ static void forward(struct heart *heart, int signal) {
 static bool reap(struct heart *heart, int *status) {
     if (heart->child <= 0 || waitpid(heart->child, status, WNOHANG) != heart->child)
         return false;
+    heart->ended = heart->child;
     heart->child = 0;
     return true;
 }
@@ -196,7 +218,7 @@ static bool too_many_crashes(struct heart *heart) {
 }
 
 /* None for the first crash, then 100 ms doubled up to the maximum. */
-static uint64_t backoff_ms(const struct heart *heart) {
+static uint64_t backoff_mean_ms(const struct heart *heart) {
     unsigned doublings = heart->in_a_row - 2;
 
     if (heart->in_a_row < 2)
@@ -204,6 +226,16 @@ static uint64_t backoff_ms(const struct heart *heart) {
     if (doublings >= 16 || ((uint64_t)BACKOFF_MS_FIRST << doublings) > heart->backoff_ms_max)
         return heart->backoff_ms_max;
     return (uint64_t)BACKOFF_MS_FIRST << doublings;
+}
+
+/* A quarter less or more, lest nodes that crashed together come back together. */
+static uint64_t backoff_ms(const struct heart *heart) {
+    uint64_t mean = backoff_mean_ms(heart);
+    uint32_t random = 0;
+
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
+        return mean;
+    return mean - mean / 4 + random % (mean / 2 + 1);
 }
 
 /* What main is to return for a child that ended so, or -1 if it is to be started again. */
@@ -225,6 +257,18 @@ static void report_crash(const struct heart *heart, int status) {
         log_error("node ended with status %d, start %u", WEXITSTATUS(status), heart->starts);
 }
 
+/* A process that was killed from outside leaves none. */
+static void report_record(const struct heart *heart) {
+    char path[CRASH_PATH_BYTES_MAX], summary[CRASH_BLAME_BYTES_MAX];
+    const char *directory = heart->options->crash_directory;
+
+    if (!directory || crash_record_of(directory, heart->ended, path) != 0)
+        return;
+    if (crash_record_field(path, "summary", summary, sizeof summary) != 0)
+        strcpy(summary, "it was cut");
+    log_error("crash record %s: %s", path, summary);
+}
+
 static int keep_alive(struct heart *heart) {
     for (;;) {
         int status = 0;
@@ -236,6 +280,7 @@ static int keep_alive(struct heart *heart) {
             if (code >= 0)
                 return code;
             report_crash(heart, status);
+            report_record(heart);
         } else {
             heart->started_ms = now_ms();
             log_error("cannot start the node: %s", strerror(-error));
@@ -267,6 +312,8 @@ int heart_run(const struct heart_options *options) {
 
     if (heart.restarts_max > RESTARTS_LIMIT)
         heart.restarts_max = RESTARTS_LIMIT;
+    heart.strangers_after =
+        options->strangers_after != 0 ? options->strangers_after : (heart.restarts_max + 1) / 2;
     sigemptyset(&heart.watched);
     sigaddset(&heart.watched, SIGCHLD);
     sigaddset(&heart.watched, SIGTERM);

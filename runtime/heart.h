@@ -5,13 +5,17 @@
  * It opens the listening sockets and passes them on by descriptor number (a killed process's rings
  * hold its ports for some 100 ms), starts the node as its child, forwards SIGTERM, SIGINT and
  * SIGHUP, and starts it again when it died of anything but an orderly end: at once, then with
- * backoff. After too many restarts in a period it gives up loudly. The child dies with it
- * (PR_SET_PDEATHSIG). Single-threaded; it holds no state worth losing.
+ * backoff and jitter. It logs where the crash record is (crash.h) and its summary. After some
+ * restarts in a period it tells the child to refuse strangers, who may be why; after too many it
+ * gives up loudly. The child dies with it (PR_SET_PDEATHSIG). Single-threaded; it holds no state
+ * worth losing.
  */
 #ifndef TERN_RUNTIME_HEART_H
 #define TERN_RUNTIME_HEART_H
 
 #include "runtime/socket.h"
+
+#include <stdbool.h>
 
 #define HEART_LISTENERS_MAX 8
 
@@ -20,15 +24,22 @@ struct heart_listener {
     int backlog;
     int fd; /* out: the listening descriptor, valid in parent and child; blocking */
 };
+/* What a child is told at its start. */
+struct heart_start {
+    unsigned starts;       /* of children so far, this one included */
+    bool refuse_strangers; /* there were strangers_after crashes within period_ms */
+};
 struct heart_options {
     struct heart_listener *listeners;
     unsigned listener_count;
-    unsigned restarts_max;   /* within period_ms; 0: 10 */
-    uint32_t period_ms;      /* 0: 60,000 */
-    uint32_t backoff_ms_max; /* 0: 5,000 */
+    unsigned restarts_max;       /* within period_ms; 0: 10 */
+    unsigned strangers_after;    /* crashes within period_ms; 0: half of restarts_max */
+    uint32_t period_ms;          /* 0: 60,000 */
+    uint32_t backoff_ms_max;     /* 0: 5,000; a quarter less or more is waited */
+    const char *crash_directory; /* where children leave crash records; NULL: nowhere */
     /* Runs in the child; its result is the child's exit status. HEART_EXIT_* say what the heart
      * does. */
-    int (*child)(void *context, unsigned starts);
+    int (*child)(void *context, const struct heart_start *start);
     void *context;
 };
 

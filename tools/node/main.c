@@ -68,7 +68,7 @@ static int option_take(int option, struct arguments *arguments) {
         config_print_reference();
         return 0;
     case OPTION_VERSION:
-        printf("tern-node 0.1, protocol tern.v%d\n", WIRE_VERSION);
+        printf(NODE_VERSION ", protocol tern.v%d\n", WIRE_VERSION);
         return 0;
     case 'h':
         fputs(usage, stdout);
@@ -128,9 +128,15 @@ static int node_run(const struct config *config) {
                 error == -EADDRINUSE ? "something else is listening there" : strerror(-error));
         return error == -EADDRINUSE ? HEART_EXIT_UNAVAILABLE : HEART_EXIT_CONFIGURATION;
     }
-    struct serve serve = {config, listeners, count};
+    struct serve serve = {.config = config, .listeners = listeners, .listener_count = count};
+    snprintf(serve.crashes, sizeof(serve.crashes), "%s/crashes", config->data);
     struct heart_options heart = {
-        .listeners = listeners, .listener_count = count, .child = serve_run, .context = &serve};
+        .listeners = listeners,
+        .listener_count = count,
+        .child = serve_run,
+        .context = &serve,
+        .crash_directory = serve.crashes,
+    };
     return heart_run(&heart);
 }
 

@@ -21,6 +21,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define STRANGERS_REFUSED_MS 60000 /* the heart's period: then it has forgotten the crashes */
+
 struct served {
     struct node node;
     struct identity identity;
@@ -131,7 +133,16 @@ static int serve_open(struct served *served, const struct serve *serve) {
     return result;
 }
 
-int serve_run(void *context, unsigned starts) {
+/* For a while, and only if the node would do something for one: nobody is cut off. */
+static void strangers_refuse(struct node *node) {
+    const struct seams *seams = seams_system();
+    node->strangers_refused_until_ms =
+        seams->monotonic_ns(seams->context) / 1000000 + STRANGERS_REFUSED_MS;
+    log_warning("nobody can register for %d s: the node crashed too often",
+                STRANGERS_REFUSED_MS / 1000);
+}
+
+int serve_run(void *context, const struct heart_start *start) {
     const struct serve *serve = context;
     struct served *served = calloc(1, sizeof(*served));
     if (!served)
@@ -139,12 +150,16 @@ int serve_run(void *context, unsigned starts) {
     int result = serve_open(served, serve);
     if (result)
         return exit_status_of(result);
+    if (start->refuse_strangers)
+        strangers_refuse(&served->node);
     struct runtime_options options = {
         .shards = served->node.shards,
         .pool_threads = (unsigned)serve->config->pool_threads,
         .root = &tern_tree,
         .context = &served->node,
         .seams = node_seams(),
+        .crash_directory = serve->crashes,
+        .crash_version = NODE_VERSION,
     };
     struct runtime *runtime;
     result = runtime_start(&options, &runtime);
@@ -152,7 +167,7 @@ int serve_run(void *context, unsigned starts) {
         fprintf(stderr, "tern-node: the runtime can't be started: %s\n", strerror(-result));
         return HEART_EXIT_CONFIGURATION;
     }
-    ready_print(serve, served, starts);
+    ready_print(serve, served, start->starts);
     result = runtime_wait(runtime);
     runtime_destroy(runtime);
     engine_close(served->engine);

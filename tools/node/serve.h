@@ -10,9 +10,12 @@ struct serve {
     const struct config *config;
     struct heart_listener *listeners; /* config->listen_count of them, then metrics if it is on */
     unsigned listener_count;
+    char crashes[CONFIG_PATH_MAX + 16]; /* where crash records go: in the data directory */
 };
 
+#define NODE_VERSION "tern-node 0.1"
+
 /* A heart_options.child; `context` is a struct serve. */
-int serve_run(void *context, unsigned starts);
+int serve_run(void *context, const struct heart_start *start);
 
 #endif

@@ -25,12 +25,13 @@
 
 struct scene {
     struct heart_listener listener;
-    unsigned aborts;           /* so many children abort at once */
-    volatile unsigned starts;  /* by the last child */
-    volatile pid_t child;      /* the one that lives on */
-    volatile unsigned hangups; /* SIGHUPs that it took */
-    int status;                /* with which it ends after SIGTERM or SIGINT */
-    bool ends_at_once;         /* ... or without waiting for one */
+    unsigned aborts;                /* so many children abort at once */
+    volatile unsigned starts;       /* by the last child */
+    volatile unsigned refused_from; /* the first start that was to refuse strangers */
+    volatile pid_t child;           /* the one that lives on */
+    volatile unsigned hangups;      /* SIGHUPs that it took */
+    int status;                     /* with which it ends after SIGTERM or SIGINT */
+    bool ends_at_once;              /* ... or without waiting for one */
     volatile int last_signal;
 };
 static struct scene *scene;
@@ -57,10 +58,13 @@ static void serve(int fd, unsigned starts) {
     close(connection);
 }
 
-static int child(void *context, unsigned starts) {
+static int child(void *context, const struct heart_start *start) {
+    const unsigned starts = start->starts;
     sigset_t signals;
 
     scene->starts = starts;
+    if (start->refuse_strangers && scene->refused_from == 0)
+        scene->refused_from = starts;
     if (starts <= scene->aborts)
         raise(SIGKILL);
     if (scene->ends_at_once)
@@ -141,7 +145,8 @@ static void heart_gives_up_after_too_many_crashes(void **state) {
     int status = status_of(start_heart());
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), HEART_EXIT_GAVE_UP);
-    assert_int_equal(scene->starts, 4); /* restarts_max is 3 */
+    assert_int_equal(scene->starts, 4);       /* restarts_max is 3 */
+    assert_int_equal(scene->refused_from, 3); /* after two crashes, half of that */
 }
 
 static void heart_forwards_signals_to_the_child(void **state) {
