@@ -23,7 +23,8 @@ static void wait_for_room(struct socket_table *table, struct listener *listener,
     if (listener->retry_ns < table->listeners_due_ns)
         table->listeners_due_ns = listener->retry_ns;
     shard_count(table->shard, "accept_no_room", 1);
-    log_warning("cannot accept: %s; trying again", strerror(-error));
+    if (listener->retries++ % SOCKET_ACCEPT_RETRIES_LOG == 0)
+        log_warning("cannot accept: %s; trying again", strerror(-error));
 }
 
 static void post_accepts(struct socket_table *table, struct listener *listener) {
@@ -137,6 +138,7 @@ struct reactor_socket *reactor_on_accepted(struct shard *shard, uint32_t number,
 
     CHECK(number < SOCKET_LISTENERS_MAX && listener->posted > 0);
     listener->posted--;
+    listener->retries = 0;
     if (listener->owner.bits != 0)
         socket = give_to_owner(table, listener, peer);
     else

@@ -2,10 +2,10 @@
 /*
  * The reactor seam: one reactor per shard turns completions of the kernel into events of sockets.
  *
- * Implementations: reactor_uring.c; later libev and the simulator. socket.c holds what they share
- * (the table of sockets, who owns which, one send in flight, pause, close, policy on errors) and
- * calls these operations; an implementation reports what came of them by the reactor_on_ functions
- * below, and only from within `poll`. All on the shard's thread, but `wake`.
+ * Implementations: reactor_uring.c; reactor_ev.c (libev), where io_uring is not allowed. socket.c
+ * holds what they share (the table of sockets, who owns which, one send in flight, pause, close,
+ * policy on errors) and calls these operations; an implementation reports what came of them by the
+ * reactor_on_ functions below, and only from within `poll`. All on the shard's thread, but `wake`.
  *
  * What an implementation must remember of a socket lies in `struct reactor_socket`, inside the
  * record of socket.c, so that an idle socket costs one record and completions find it without a
@@ -103,5 +103,12 @@ void reactor_on_sent(struct shard *shard, struct reactor_socket *socket, int64_t
 void reactor_on_closed(struct shard *shard, struct reactor_socket *socket);
 
 extern const struct reactor_ops reactor_uring;
+extern const struct reactor_ops reactor_ev;
+
+/* io_uring if the kernel and its policy allow it, else libev, and a log line says so. Tries to make
+ * a ring: under a millisecond. Any thread. */
+const struct reactor_ops *reactor_choose(void);
+/* "io_uring", "libev"; "auto" gives NULL: chosen when a runtime starts. -EINVAL: another name. */
+int reactor_find(const char *name, const struct reactor_ops **found);
 
 #endif

@@ -69,6 +69,10 @@ int runtime_create(const struct runtime_options *options, struct runtime **creat
     unsigned threads = options->pool_threads ? options->pool_threads : POOL_THREADS;
     uint32_t actors_max = options->actors_max ? options->actors_max : ID_SLOTS_MAX;
     runtime->seams = options->seams ? *options->seams : *seams_system();
+    if (options->reactor)
+        runtime->seams.reactor = options->reactor;
+    if (!runtime->seams.reactor)
+        runtime->seams.reactor = reactor_choose();
     runtime->context = options->context;
     runtime->shard_count = options->shards ? options->shards : cores > 0 ? (unsigned)cores : 1;
     runtime->node = options->node;
@@ -358,6 +362,10 @@ void runtime_destroy(struct runtime *runtime) {
     runtime_free(runtime);
     if (crash_installed)
         crash_uninstall();
+}
+
+const char *runtime_reactor_name(const struct runtime *runtime) {
+    return runtime->seams.reactor->name;
 }
 
 void runtime_send(struct runtime *runtime, struct actor_id to, struct message **message) {

@@ -20,6 +20,9 @@ struct runtime_options {
     uint16_t node;             /* this node's number in ids; 0 is fine alone */
     uint32_t actors_max;       /* per shard; 0: 16 M */
     const struct seams *seams; /* NULL: seams_system() */
+    /* reactor.h: &reactor_uring, &reactor_ev. NULL: as the seams say; if they don't, io_uring where
+     * it is allowed and libev elsewhere, which the log says. */
+    const struct reactor_ops *reactor;
     const struct supervisor_spec *root;
     void *context;    /* for actor_context() */
     bool pin_threads; /* a shard to a core */
@@ -42,6 +45,9 @@ void runtime_destroy(struct runtime *runtime);
 /* For threads that are no shard (pool threads, main). Never refused by a bound. Takes the message.
  * On a shard it is how a message waits for the next turn: it is behind all of this turn's. */
 void runtime_send(struct runtime *runtime, struct actor_id to, struct message **message);
+
+/* Which reactor is in force: "io_uring", "libev". Any thread. */
+const char *runtime_reactor_name(const struct runtime *runtime);
 
 /* The runtime of the running actor. */
 struct runtime *runtime_current(void);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The real seams: the kernel's clocks and randomness, io_uring, threads, programs. */
+/* The real seams: the kernel's clocks and randomness, threads, programs; the reactor is chosen when
+ * a runtime starts. */
 #include "runtime/seams.h"
 
 #include "runtime/check.h"
 #include "runtime/pool.h"
 #include "runtime/program.h"
-#include "runtime/reactor.h"
 #include "runtime/signals.h"
 #include "runtime/watchdog.h"
 
@@ -41,7 +41,6 @@ const struct seams *seams_system(void) {
         .monotonic_ns = monotonic_ns,
         .wall_ms = wall_ms,
         .random_bytes = random_bytes,
-        .reactor = &reactor_uring,
         .pool = &pool_threads,
         .program = &program_posix,
         .signals = &signals_posix,

@@ -24,7 +24,7 @@ struct seams {
     uint64_t (*monotonic_ns)(void *context);
     uint64_t (*wall_ms)(void *context);
     void (*random_bytes)(void *context, void *bytes, size_t length);
-    const struct reactor_ops *reactor;
+    const struct reactor_ops *reactor; /* NULL: chosen at the start, see reactor_choose */
     const struct pool_ops *pool;
     const struct program_ops *program;
     const struct signal_ops *signals;
@@ -34,7 +34,7 @@ struct seams {
     int (*fault)(void *context, const struct actor_class *class, uint16_t kind);
 };
 
-/* The real ones: clock_gettime, getrandom, the io_uring reactor, threads, posix_spawn. */
+/* The real ones: clock_gettime, getrandom, io_uring or libev, threads, posix_spawn. */
 const struct seams *seams_system(void);
 
 #endif

@@ -56,7 +56,7 @@ struct socket_closed {
     int error; /* 0: the peer sends no more; else a negative errno */
 };
 
-/* Accepts on a listening descriptor (inherited from the heart; blocking) for the running actor,
+/* Accepts on a listening descriptor (inherited from the heart) for the running actor,
  * each accepted socket with its own peer address. `outstanding` accepts are kept posted. Ends with
  * the actor. -EBUSY: another living actor of this shard accepts on it; -ENFILE: too many listeners;
  * -EINVAL. Want of descriptors or memory later is counted and tried again. */

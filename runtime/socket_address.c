@@ -163,3 +163,24 @@ int socket_open(uint16_t family) {
     close(fd);
     return error;
 }
+
+int socket_open_bound(const struct socket_address *peer, const struct socket_address *local) {
+    const int on = 1;
+    union socket_kernel_address kernel;
+    socklen_t length;
+    int fd = socket_open(peer->family);
+    int error;
+
+    if (fd < 0 || local == NULL)
+        return fd;
+    length = socket_address_to_kernel(local, &kernel);
+    /* Its port is chosen when the peer is known, so that as many connections as there are ports can
+     * go to each peer. */
+    if (local->port == 0)
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    if (local->family == peer->family && bind(fd, &kernel.any, length) == 0)
+        return fd;
+    error = local->family == peer->family ? -errno : -EINVAL;
+    close(fd);
+    return error;
+}

@@ -32,5 +32,8 @@ void socket_address_from_kernel(const union socket_kernel_address *kernel,
  * both from the listener (on a direct descriptor they can be set from kernel 6.7 only). A
  * descriptor or -errno. */
 int socket_open(uint16_t family);
+/* The same for connecting to `peer`, bound to `local` if that is not NULL. -EINVAL: of another
+ * family than the peer's. */
+int socket_open_bound(const struct socket_address *peer, const struct socket_address *local);
 
 #endif

@@ -22,7 +22,8 @@
 #define SOCKET_LISTENERS_MAX 16u
 #define SOCKET_CLOSE_MS 5000u
 #define SOCKET_ACCEPT_RETRY_MS 100u
-#define SOCKET_BUFFER_CLASSES 14u /* 128 B << class, up to SOCKET_BUFFER_MAX */
+#define SOCKET_ACCEPT_RETRIES_LOG 100u /* a line for so many in a row */
+#define SOCKET_BUFFER_CLASSES 14u      /* 128 B << class, up to SOCKET_BUFFER_MAX */
 
 enum socket_state {
     SOCKET_FREE,
@@ -65,6 +66,7 @@ struct listener {
     unsigned posted;
     bool used, paused;
     uint64_t retry_ns; /* 0: not waiting for descriptors */
+    unsigned retries;  /* in a row */
 };
 
 struct socket_table {

@@ -85,6 +85,16 @@ int uring_create(struct uring *ring, unsigned buffers) {
     return error;
 }
 
+int uring_probe(void) {
+    struct uring *ring = malloc(sizeof *ring);
+    int error = ring == NULL ? -ENOMEM : uring_create(ring, 1);
+
+    if (error == 0)
+        uring_destroy(ring);
+    free(ring);
+    return error;
+}
+
 int uring_enable(struct uring *ring) {
     unsigned workers[2] = {WORKERS_MAX, WORKERS_MAX};
     /* liburing 2.3 declares io_uring_enable_rings and does not export it. */

@@ -56,6 +56,8 @@ struct uring {
 
 /* 0 or -errno: -EPERM or -ENOSYS where io_uring is forbidden, -EINVAL before Linux 6.1. */
 int uring_create(struct uring *ring, unsigned buffers);
+/* Whether a ring can be made here at all; as uring_create. */
+int uring_probe(void);
 /* On the thread that will use it. */
 int uring_enable(struct uring *ring);
 void uring_destroy(struct uring *ring);

@@ -117,28 +117,6 @@ void uring_on_accept(struct reactor *reactor, struct uring_accept *accept, int r
 
 /* --- connecting ------------------------------------------------------------------------------ */
 
-/* A plain socket with its options, bound if asked. A descriptor or -errno. */
-static int open_bound(const struct socket_address *peer, const struct socket_address *local) {
-    const int on = 1;
-    union socket_kernel_address kernel;
-    socklen_t length;
-    int fd = socket_open(peer->family);
-    int error;
-
-    if (fd < 0 || local == NULL)
-        return fd;
-    length = socket_address_to_kernel(local, &kernel);
-    /* Its port is chosen when the peer is known, so that as many connections as there are ports can
-     * go to each peer. */
-    if (local->port == 0)
-        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-    if (local->family == peer->family && bind(fd, &kernel.any, length) == 0)
-        return fd;
-    error = local->family == peer->family ? -errno : -EINVAL;
-    close(fd);
-    return error;
-}
-
 void uring_end_connect(struct uring_connect *connect) {
     connect->socket->flags &= (uint8_t)~IO_CONNECTING;
     *connect->link = connect->next;
@@ -153,7 +131,7 @@ int uring_connect(struct reactor *reactor, struct reactor_socket *socket,
                   const struct socket_address *peer, const struct socket_address *local) {
     struct uring_connect *connect;
     struct io_uring_sqe *sqe;
-    int fd = open_bound(peer, local);
+    int fd = socket_open_bound(peer, local);
     int ring;
 
     if (fd < 0)

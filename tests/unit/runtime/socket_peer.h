@@ -7,6 +7,7 @@
 #define TERN_TESTS_SOCKET_PEER_H
 
 #include "runtime/heart.h"
+#include "runtime/reactor.h"
 #include "runtime/runtime.h"
 
 #include <stdatomic.h>
@@ -51,6 +52,8 @@ static inline uint8_t pattern_at(uint64_t position) {
     return (uint8_t)(position % PATTERN_PERIOD);
 }
 
+/* The reactor of all scenes from here on; NULL: chosen by the runtime. */
+extern const struct reactor_ops *scene_reactor;
 /* Starts a runtime of one shard whose listener serves a port of 127.0.0.1. */
 void scene_start(struct scene *scene);
 /* Also for another root class than the listener. */

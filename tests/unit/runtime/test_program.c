@@ -3,6 +3,7 @@
  */
 #include "runtime/program.h"
 
+#include "runtime/reactor.h"
 #include "runtime/runtime.h"
 #include "runtime/signals.h"
 
@@ -85,12 +86,14 @@ static const struct actor_class starter_class = {
     .handler_count = sizeof starter_handlers / sizeof starter_handlers[0],
 };
 
+static const struct reactor_ops *scene_reactor;
+
 static void scene_start(struct scene *scene) {
     static const struct supervisor_child child = {.class = &starter_class};
     static const struct supervisor_spec root = {
         .name = "root", .restarts_max = 1, .period_ms = 1000, .children = &child, .child_count = 1};
     struct runtime_options options = {
-        .shards = 1, .pool_threads = 1, .context = scene, .root = &root};
+        .shards = 1, .pool_threads = 1, .context = scene, .root = &root, .reactor = scene_reactor};
 
     assert_int_equal(runtime_start(&options, &scene->runtime), 0);
 }
@@ -263,5 +266,10 @@ int main(void) {
 
     signals_block();
     signal(SIGPIPE, SIG_IGN);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    scene_reactor = reactor_choose();
+    int failed = cmocka_run_group_tests_name(scene_reactor->name, tests, NULL, NULL);
+    if (scene_reactor == &reactor_ev) /* io_uring is refused here */
+        return failed;
+    scene_reactor = &reactor_ev;
+    return failed + cmocka_run_group_tests_name("libev", tests, NULL, NULL);
 }

@@ -554,27 +554,38 @@ static void connect_reaches_a_listener_and_says_who_refuses(void **state) {
     scene_stop(&scene);
 }
 
+/* All that both reactors do alike. */
+#define TESTS_OF_BOTH                                                                   \
+    cmocka_unit_test(accept_reports_each_peers_own_address),                            \
+        cmocka_unit_test(echo_serves_thousands_of_connections),                         \
+        cmocka_unit_test(receives_go_on_when_buffers_ran_out),                          \
+        cmocka_unit_test(large_output_reaches_a_slow_reader_in_order),                  \
+        cmocka_unit_test(large_input_arrives_whole_and_a_half_closed_peer_is_answered), \
+        cmocka_unit_test(pause_holds_the_sender_back),                                  \
+        cmocka_unit_test(failed_owner_leaks_no_bytes_of_others),                        \
+        cmocka_unit_test(close_sends_what_is_in_flight_although_more_arrives),          \
+        cmocka_unit_test(abort_resets),                                                 \
+        cmocka_unit_test(peers_that_never_read_hold_up_nobody_and_are_reset),           \
+        cmocka_unit_test(socket_that_nobody_owns_is_closed),                            \
+        cmocka_unit_test(peers_reset_is_told_with_its_error),                           \
+        cmocka_unit_test(send_refuses_a_second_one_and_what_is_not_the_callers),        \
+        cmocka_unit_test(listener_that_failed_accepts_again),                           \
+        cmocka_unit_test(connect_reaches_a_listener_and_says_who_refuses)
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(accept_reports_each_peers_own_address),
-        cmocka_unit_test(echo_serves_thousands_of_connections),
-        cmocka_unit_test(receives_go_on_when_buffers_ran_out),
-        cmocka_unit_test(large_output_reaches_a_slow_reader_in_order),
-        cmocka_unit_test(large_input_arrives_whole_and_a_half_closed_peer_is_answered),
-        cmocka_unit_test(pause_holds_the_sender_back),
-        cmocka_unit_test(failed_owner_leaks_no_bytes_of_others),
-        cmocka_unit_test(close_sends_what_is_in_flight_although_more_arrives),
-        cmocka_unit_test(abort_resets),
-        cmocka_unit_test(peers_that_never_read_hold_up_nobody_and_are_reset),
-        cmocka_unit_test(socket_that_nobody_owns_is_closed),
-        cmocka_unit_test(peers_reset_is_told_with_its_error),
-        cmocka_unit_test(send_refuses_a_second_one_and_what_is_not_the_callers),
+    const struct CMUnitTest uring_tests[] = {
+        TESTS_OF_BOTH,
         cmocka_unit_test(full_descriptor_table_adds_a_ring),
         cmocka_unit_test(accept_without_room_waits_and_loses_nobody),
-        cmocka_unit_test(listener_that_failed_accepts_again),
-        cmocka_unit_test(connect_reaches_a_listener_and_says_who_refuses),
     };
+    const struct CMUnitTest libev_tests[] = {TESTS_OF_BOTH};
+    int failed = 0;
 
     limit_descriptors(0);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    scene_reactor = reactor_choose();
+    if (scene_reactor == &reactor_uring) /* else it is refused here */
+        failed += cmocka_run_group_tests_name("io_uring", uring_tests, NULL, NULL);
+    scene_reactor = &reactor_ev;
+    failed += cmocka_run_group_tests_name("libev", libev_tests, NULL, NULL);
+    return failed;
 }
