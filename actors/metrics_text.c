@@ -49,6 +49,8 @@ static void write_runtime(struct metrics_text *text, struct runtime *runtime) {
     gauge(text, "actors", counters.actors);
     gauge(text, "sockets", counters.sockets);
     gauge(text, "rings", counters.rings);
+    line(text, "# TYPE tern_reactor gauge\ntern_reactor{name=\"%s\"} 1\n",
+         runtime_reactor_name(runtime));
     gauge(text, "timers_pending", counters.timers_pending);
     gauge(text, "pool_queue", counters.pool_queue);
     gauge(text, "memory_message_bytes", counters.memory_message_bytes);

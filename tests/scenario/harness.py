@@ -13,6 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BIN = os.environ.get("TERN_BIN", os.path.join(ROOT, "build", "bin"))
 NODE, CHAT = os.path.join(BIN, "tern-node"), os.path.join(BIN, "tern-chat")
 START_SECONDS_MAX = 60
+REACTOR = os.environ.get("TERN_TEST_REACTOR")  # "libev": every node of the scenarios runs on it
 SMS = '#!/bin/sh\numask 077\ncat > "{codes}/$1.new" && mv "{codes}/$1.new" "{codes}/$1"\n'
 
 
@@ -44,8 +45,9 @@ def children(pid):
 class Node:
     """A tern-node on a directory; it can be killed and started again on the same data and ports."""
 
-    def __init__(self, directory, program=NODE, environment=None, **settings):
-        self.directory, self.program = str(directory), program
+    def __init__(self, directory, program=NODE, environment=None, wrapper=(), **settings):
+        """`wrapper`: a command that becomes the node (by exec), such as prlimit."""
+        self.directory, self.program, self.wrapper = str(directory), program, wrapper
         self.environment = dict(os.environ, **(environment or {}))
         self.port, self.metrics_port = free_port(), free_port()
         self.url = "ws://127.0.0.1:%d" % self.port
@@ -60,7 +62,8 @@ class Node:
             file.write(SMS.format(codes=self.codes))
         os.chmod(sms, stat.S_IRWXU)
         keys = {"listen": "127.0.0.1:%d" % self.port, "metrics": "127.0.0.1:%d" % self.metrics_port,
-                "data": self.data, "sms_command": sms, **settings}
+                "data": self.data, "sms_command": sms,
+                **({"reactor": REACTOR} if REACTOR else {}), **settings}
         with open(self.config, "w", encoding="utf-8") as file:
             for key, value in keys.items():
                 file.write('%s = "%s"\n' % (key, value))
@@ -68,7 +71,7 @@ class Node:
     def start(self):
         begin = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([self.program, "--config", self.config], stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([*self.wrapper, self.program, "--config", self.config], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, env=self.environment)
         wait_until(lambda: self.process.poll() is not None or "is ready" in self.log_text()[begin:],
                    START_SECONDS_MAX, "the node's start")

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import BIN, children, wait_until
+from harness import BIN, REACTOR, children, wait_until
 
 BENCH = os.path.join(BIN, "tern-bench")
 ONLINE = {"online_w%d_%s" % (window, what) for window in (1, 8)
@@ -23,6 +23,8 @@ ACTORS = {"idle_bytes", "idle_bytes_10m", "spawn", "spawn_exit", "fork_join", "p
 
 
 def bench(*arguments, status=0):
+    if REACTOR and arguments[:1] == ("mail",) and "--server" not in arguments:
+        arguments += ("--set", 'reactor = "%s"' % REACTOR)
     process = subprocess.run([BENCH, *arguments], capture_output=True, text=True, timeout=120, check=False)
     assert process.returncode == status, process.stderr
     return process

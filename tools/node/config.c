@@ -138,6 +138,24 @@ static const char *switch_set(const char *text, bool *field) {
     return NULL;
 }
 
+/* One of the key's words, whole. The reason names them. */
+static const char *word_set(const struct config_key *key, const char *text, char *field) {
+    static _Thread_local char reason[128];
+    const char *words = config_words[key->min];
+    size_t length = strlen(text);
+    const char *at = length > 0 && !strchr(text, ' ') ? words : NULL;
+    for (; at; at = strchr(at, ' ')) {
+        at += *at == ' ';
+        if (strncmp(at, text, length) == 0 && (at[length] == ' ' || at[length] == '\0')) {
+            CHECK(length < key->bytes);
+            memcpy(field, text, length + 1);
+            return NULL;
+        }
+    }
+    snprintf(reason, sizeof(reason), "one of these is wanted: %s", words);
+    return reason;
+}
+
 /* Converts what the file says; NULL or the reason why it is refused. */
 static const char *value_set(const struct config_key *key, const char *folder,
                              const char *const *texts, unsigned count, struct config *config) {
@@ -155,6 +173,8 @@ static const char *value_set(const struct config_key *key, const char *folder,
         return program_set(folder, texts[0], field, key->bytes);
     case CONFIG_SWITCH:
         return switch_set(texts[0], field);
+    case CONFIG_WORD:
+        return word_set(key, texts[0], field);
     case CONFIG_ADDRESS:
         config->metrics_on = strcmp(texts[0], "off") != 0;
         if (config->metrics_on && socket_address_parse(texts[0], 0, &config->metrics))

@@ -33,6 +33,7 @@ struct config {
     uint64_t store_memory_bytes;
     uint64_t store_reserve_bytes;
     char log_level[16];
+    char reactor[16];
     struct node_limits limits;
 };
 

@@ -9,6 +9,11 @@
 #define DAY (86400 * SECOND)
 #define MIB (1ull << 20)
 
+const char *const config_words[] = {
+    [CONFIG_WORDS_LOG_LEVEL] = "debug info warning error",
+    [CONFIG_WORDS_REACTOR] = "auto io_uring libev",
+};
+
 const struct config_key config_keys[] = {
     {"cluster", CONFIG_TEXT, "tern", 1, CONFIG_NAME_MAX, FIELD(cluster),
      "The cluster's name. Nodes of another cluster are not talked to."},
@@ -26,11 +31,17 @@ const struct config_key config_keys[] = {
     {"shards", CONFIG_COUNT, "0", 0, 64, FIELD(shards), "Scheduler threads. 0: one per core."},
     {"pool_threads", CONFIG_COUNT, "0", 0, 64, FIELD(pool_threads),
      "Threads for what blocks (store, fsync). 0: four."},
+    {"reactor", CONFIG_WORD, "auto", CONFIG_WORDS_REACTOR, 0, FIELD(reactor),
+     "How sockets are served. io_uring: where the kernel allows it, which many containers don't. "
+     "libev: everywhere, but each connection takes a descriptor of the process. auto: io_uring "
+     "where "
+     "it is allowed, else libev; the log says so."},
     {"store_memory", CONFIG_SIZE, "128MiB", 16 * MIB, 1ull << 40, FIELD(store_memory_bytes),
      "Memory of the store: caches and write buffers together."},
     {"store_reserve", CONFIG_SIZE, "64MiB", MIB, 1ull << 40, FIELD(store_reserve_bytes),
      "New mail is refused when less disk than this is free."},
-    {"log_level", CONFIG_TEXT, "info", 1, 15, FIELD(log_level), "debug, info, warning or error."},
+    {"log_level", CONFIG_WORD, "info", CONFIG_WORDS_LOG_LEVEL, 0, FIELD(log_level),
+     "How much the log says."},
     {"connections_max", CONFIG_COUNT, "1000000", 1, 1u << 30, FIELD(limits.connections_max),
      "Connections of the node."},
     {"connections_per_address", CONFIG_COUNT, "0", 0, 1u << 30,

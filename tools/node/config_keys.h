@@ -16,6 +16,7 @@ enum config_type {
     CONFIG_SIZE,      /* bytes: "64MiB" */
     CONFIG_DURATION,  /* milliseconds: "30s" */
     CONFIG_SWITCH,    /* on, off */
+    CONFIG_WORD,      /* one of a few, see config_words */
 };
 
 struct config_key {
@@ -27,6 +28,10 @@ struct config_key {
     size_t bytes;  /* of the field: 1, 4 or 8 for numbers; the capacity for text */
     const char *help;
 };
+
+/* What a CONFIG_WORD may be, separated by one space; the key's `min` says which of these. */
+enum config_words { CONFIG_WORDS_LOG_LEVEL, CONFIG_WORDS_REACTOR };
+extern const char *const config_words[];
 
 extern const struct config_key config_keys[];
 extern const size_t config_key_count;

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const char *type_name(enum config_type type) {
+static const char *type_name(const struct config_key *key) {
     static const char *const names[] = {
         [CONFIG_TEXT] = "text",
         [CONFIG_PATH] = "path",
@@ -18,7 +18,7 @@ static const char *type_name(enum config_type type) {
         [CONFIG_DURATION] = "time, with unit",
         [CONFIG_SWITCH] = "on or off",
     };
-    return names[type];
+    return key->type == CONFIG_WORD ? config_words[key->min] : names[key->type];
 }
 
 void config_print_reference(void) {
@@ -26,7 +26,7 @@ void config_print_reference(void) {
            "a key holds for that node alone.\n\n");
     for (size_t i = 0; i < config_key_count; i++)
         printf("%s = \"%s\"    # %s\n    %s\n\n", config_keys[i].name, config_keys[i].fallback,
-               type_name(config_keys[i].type), config_keys[i].help);
+               type_name(&config_keys[i]), config_keys[i].help);
 }
 
 static uint64_t number_of(const struct config_key *key, const struct config *config) {

@@ -14,6 +14,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define EXIT_USAGE 64 /* EX_USAGE of sysexits.h */
 
@@ -109,6 +110,16 @@ static void log_level_apply(const char *name) {
             log_level_set((enum log_level)i);
 }
 
+/* As many as the operator allows: a connection may need one (libev), and a ring's table is as large
+ * as this limit (io_uring). */
+static void descriptors_raise(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static int node_run(const struct config *config) {
     struct heart_listener listeners[HEART_LISTENERS_MAX + 1] = {0};
     unsigned count = 0, failed = 0;
@@ -128,6 +139,7 @@ static int node_run(const struct config *config) {
                 error == -EADDRINUSE ? "something else is listening there" : strerror(-error));
         return error == -EADDRINUSE ? HEART_EXIT_UNAVAILABLE : HEART_EXIT_CONFIGURATION;
     }
+    descriptors_raise();
     struct serve serve = {.config = config, .listeners = listeners, .listener_count = count};
     snprintf(serve.crashes, sizeof(serve.crashes), "%s/crashes", config->data);
     struct heart_options heart = {

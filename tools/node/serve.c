@@ -9,6 +9,7 @@
 #include "actors/user_id.h"
 #include "net/key_text.h"
 #include "runtime/log.h"
+#include "runtime/reactor.h"
 #include "runtime/runtime.h"
 #include "storage/meta.h"
 #include "tools/node/identity.h"
@@ -92,10 +93,12 @@ static void node_fill(struct served *served, const struct serve *serve, const st
     memcpy(node->cluster_public, served->identity.cluster_public, sizeof(node->cluster_public));
 }
 
-static void ready_print(const struct serve *serve, const struct served *served, unsigned starts) {
+static void ready_print(const struct serve *serve, const struct served *served, const char *reactor,
+                        unsigned starts) {
     char key[KEY_TEXT_CHARS + 1], address[80];
     key_text_format(key, served->identity.cluster_public);
-    printf("tern-node: %s is ready%s\n", served->node.name, starts > 1 ? " again" : "");
+    printf("tern-node: %s is ready%s, on %s\n", served->node.name, starts > 1 ? " again" : "",
+           reactor);
     for (unsigned i = 0; i < serve->listener_count; i++) {
         socket_address_format(&serve->listeners[i].address, address, sizeof(address));
         printf("  %-12s %s%s%s\n", i < served->node.listening_count ? "listening" : "metrics",
@@ -161,13 +164,14 @@ int serve_run(void *context, const struct heart_start *start) {
         .crash_directory = serve->crashes,
         .crash_version = NODE_VERSION,
     };
+    CHECK(!reactor_find(serve->config->reactor, &options.reactor)); /* the file's words are these */
     struct runtime *runtime;
     result = runtime_start(&options, &runtime);
     if (result) {
         fprintf(stderr, "tern-node: the runtime can't be started: %s\n", strerror(-result));
         return HEART_EXIT_CONFIGURATION;
     }
-    ready_print(serve, served, start->starts);
+    ready_print(serve, served, runtime_reactor_name(runtime), start->starts);
     result = runtime_wait(runtime);
     runtime_destroy(runtime);
     engine_close(served->engine);

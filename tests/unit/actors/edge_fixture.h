@@ -13,6 +13,7 @@
 #include "actors/messages.h"
 #include "actors/node.h"
 #include "net/wire.h"
+#include "runtime/reactor.h"
 #include "runtime/runtime.h"
 #include "storage/account.h"
 #include "storage/engine_memory.h"
@@ -349,6 +350,8 @@ static inline void edge_start(void) {
                                       .pool_threads = 1,
                                       .root = edge.drains ? &edge_tree_drains : &edge_tree,
                                       .context = &edge.node};
+    const char *reactor = getenv("TERN_TEST_REACTOR"); /* of which kind, as in the scenarios */
+    assert_int_equal(reactor_find(reactor ? reactor : "auto", &options.reactor), 0);
     assert_int_equal(runtime_start(&options, &edge.runtime), 0);
 }
 
