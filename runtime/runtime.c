@@ -147,7 +147,7 @@ void runtime_root_ended(struct runtime *runtime, int reason) {
     begin_stopping(runtime);
 }
 
-/* On shard 0, between turns, when a stop was asked for. */
+/* When a stop was asked for. */
 static void tell_root(struct shard *shard) {
     struct runtime *runtime = shard->runtime;
     __atomic_store_n(&runtime->stop_requested, false, __ATOMIC_RELAXED);
@@ -160,6 +160,11 @@ static void tell_root(struct shard *shard) {
     }
     struct message *message = message_create(ACTOR_STOP, 0);
     system_send(shard, root, message);
+}
+
+void runtime_heed(struct shard *shard) {
+    if (shard->index == 0 && __atomic_load_n(&shard->runtime->stop_requested, __ATOMIC_RELAXED))
+        tell_root(shard);
 }
 
 bool runtime_wants(struct shard *shard) {
@@ -203,8 +208,7 @@ static void loop(struct shard *shard) {
     struct runtime *runtime = shard->runtime;
     const struct reactor_ops *reactor = shard->seams->reactor;
     while (!__atomic_load_n(&runtime->stopping, __ATOMIC_ACQUIRE)) {
-        if (shard->index == 0 && __atomic_load_n(&runtime->stop_requested, __ATOMIC_RELAXED))
-            tell_root(shard);
+        runtime_heed(shard);
         uint64_t wait_ns = shard_step(shard) ? 0 : shard_idle_ns(shard);
         if (wait_ns && shard_park(shard)) {
             reactor->poll(shard->reactor, wait_ns);

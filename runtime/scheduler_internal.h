@@ -233,6 +233,8 @@ int runtime_start_root(struct runtime *runtime);
 void runtime_root_started(struct runtime *runtime, int error);
 void runtime_root_ended(struct runtime *runtime, int reason);
 
+/* Between turns: if a stop was asked for, shard 0 tells the root. */
+void runtime_heed(struct shard *shard);
 /* True when there is something that the runtime wants of this shard: a stop. */
 bool runtime_wants(struct shard *shard);
 

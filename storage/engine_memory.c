@@ -156,7 +156,9 @@ static int memory_write(struct engine *engine, struct write_batch *const batches
         pause_call(memory, ENGINE_CALL_SYNC);
     int error = 0;
     pthread_mutex_lock(&memory->map_lock);
-    if (sync == ENGINE_SYNC && sync_fails(memory)) {
+    if (memory->fault.gone) {
+        error = -EIO;
+    } else if (sync == ENGINE_SYNC && sync_fails(memory)) {
         put_in_limbo(memory, batches, count);
         error = -EIO;
     } else {

@@ -49,6 +49,8 @@ struct engine_memory_fault {
     uint64_t space_bytes;
     /* Fail the next sync after this many good ones; negative: never. */
     int64_t sync_fails_after;
+    /* Whoever writes is dying: no write does anything any more, all fail with -EIO. */
+    bool gone;
     /* Called before each call does its work; where a test waits and the simulator moves its clock.
      * May be NULL. */
     void (*pause)(void *context, enum engine_call call);
