@@ -37,12 +37,14 @@ enum verdict promise_verdict(const struct promise *promise) {
 
 void checker_broken(struct world *world, enum promise_kind kind, const char *format, ...) {
     struct promise *promise = &world->checker.promises[kind];
+    char text[VIOLATION_TEXT_BYTES];
     va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
     if (promise->broken++)
         return;
-    va_start(arguments, format);
-    int length = vsnprintf(promise->first, sizeof(promise->first), format, arguments);
-    va_end(arguments);
+    memcpy(promise->first, text, sizeof(text));
     if (length >= 0 && (size_t)length < sizeof(promise->first))
         snprintf(promise->first + length, sizeof(promise->first) - (size_t)length,
                  " (at %" PRIu64 " ms, event %" PRIu64 ")", world->now_ns / 1000000, world->events);

@@ -77,18 +77,18 @@ static const struct option options[] = {
 /* --- libsodium's randomness: it has one for the process, so the world that runs lends its own ----
  */
 
-static struct random *sodium_random;
+static struct random sodium_random;
 
 static const char *sodium_name(void) {
     return "simulator";
 }
 
 static void sodium_buffer(void *const bytes, const size_t length) {
-    random_fill(sodium_random, bytes, length);
+    random_fill(&sodium_random, bytes, length);
 }
 
 static uint32_t sodium_number(void) {
-    return (uint32_t)random_next(sodium_random);
+    return (uint32_t)random_next(&sodium_random);
 }
 
 static struct randombytes_implementation sodium_implementation = {
@@ -184,10 +184,8 @@ static int arguments_read(int count, char *values[], struct arguments *arguments
 
 static bool run(const struct arguments *arguments, uint64_t seed) {
     struct world_options how = arguments->world;
-    struct random for_sodium;
     how.seed = seed;
-    random_init(&for_sodium, seed, UINT64_MAX);
-    sodium_random = &for_sodium;
+    random_init(&sodium_random, seed, UINT64_MAX);
     struct world *world = world_create(&how);
     world_run(world);
     bool good = report_is_good(world);
@@ -196,7 +194,6 @@ static bool run(const struct arguments *arguments, uint64_t seed) {
     else
         report_text(world, &how, arguments->seeds > 1);
     world_destroy(world);
-    sodium_random = NULL;
     return good;
 }
 
@@ -209,9 +206,7 @@ int main(int count, char *values[]) {
     if (status >= 0)
         return status;
     log_level_set(arguments.log ? LOG_INFO : (enum log_level)(LOG_ERROR + 1));
-    struct random first;
-    random_init(&first, arguments.world.seed, UINT64_MAX);
-    sodium_random = &first;
+    random_init(&sodium_random, arguments.world.seed, UINT64_MAX);
     if (randombytes_set_implementation(&sodium_implementation) != 0 || sodium_init() < 0) {
         fprintf(stderr, "tern-sim: libsodium can't be used\n");
         return EXIT_USAGE;
