@@ -48,7 +48,7 @@ void checker_broken(struct world *world, enum promise_kind kind, const char *for
     if (length >= 0 && (size_t)length < sizeof(promise->first))
         snprintf(promise->first + length, sizeof(promise->first) - (size_t)length,
                  " (at %" PRIu64 " ms, event %" PRIu64 ")", world->now_ns / 1000000, world->events);
-    trace_add(&world->trace, world->now_ns, promises[kind].name, kind, 0, 0);
+    journal_add(&world->journal, world->now_ns, promises[kind].name, kind, 0, 0);
 }
 
 static void exercised(struct world *world, enum promise_kind kind) {
@@ -126,14 +126,14 @@ uint32_t checker_write(struct world *world, struct client *sender, unsigned to, 
     add_targets(world, message, to, UINT32_MAX, false);
     add_targets(world, message, sender->user, sender->index, true);
     exercised(world, PROMISE_ANSWERED);
-    trace_add(&world->trace, world->now_ns, "write", sender->index, to, checker->count);
+    journal_add(&world->journal, world->now_ns, "write", sender->index, to, checker->count);
     return checker->count++;
 }
 
 void checker_answered(struct world *world, struct client *sender, uint32_t index, unsigned code,
                       uint64_t sequence) {
     struct message_record *message = &world->checker.messages[index];
-    trace_add(&world->trace, world->now_ns, "answered", sender->index, index, code);
+    journal_add(&world->journal, world->now_ns, "answered", sender->index, index, code);
     if (message->answers++) {
         exercised(world, PROMISE_SAME_ANSWER);
         if (message->code != (int)code)
@@ -223,7 +223,7 @@ void checker_shown(struct world *world, struct client *client, uint32_t index,
     const struct message_record *message = &world->checker.messages[index];
     struct target *target = checker_target(world, client, index);
     struct client_order *order = &client->order[message->sender * world->user_count + message->to];
-    trace_add(&world->trace, world->now_ns, "shown", client->index, index, mail->cursor);
+    journal_add(&world->journal, world->now_ns, "shown", client->index, index, mail->cursor);
     if (target->shown || target->shown_pending)
         checker_broken(world, PROMISE_ONCE, "device %u shows message %u twice", client->index,
                        index);
@@ -276,7 +276,8 @@ static void target_status(struct world *world, struct client *client, uint32_t i
 void checker_status(struct world *world, struct client *client, const struct wire_status *status) {
     struct wire_identity_list ids = status->ids;
     struct wire_id id;
-    trace_add(&world->trace, world->now_ns, "status", client->index, status->state, status->device);
+    journal_add(&world->journal, world->now_ns, "status", client->index, status->state,
+                status->device);
     while (wire_next_identity(&ids, &id)) {
         uint32_t index = 0;
         struct message_record *message = find_id(world, &id, &index);

@@ -257,7 +257,7 @@ static void on_replied(void *context, uint32_t ref, const struct wire_reply *rep
 static void on_closed(void *context, enum device_end end, int detail) {
     struct client *client = context;
     struct world *world = client->world;
-    trace_add(&world->trace, world->now_ns, "closed", client->index, end, 0);
+    journal_add(&world->journal, world->now_ns, "closed", client->index, end, 0);
     client->receipt_ref = 0;
     client->forced_end = device_end_is_final(end);
 }
@@ -452,7 +452,7 @@ void client_crash(struct client *client) {
     struct world *world = client->world;
     if (!client->device)
         return;
-    trace_add(&world->trace, world->now_ns, "device crash", client->index, 0, 0);
+    journal_add(&world->journal, world->now_ns, "device crash", client->index, 0, 0);
     if (client->link && random_permille(&world->random_clients, 500))
         link_vanish(world, client->link);
     else if (client->link)

@@ -146,10 +146,10 @@ static void arrive_up(struct world *world, void *subject, uint64_t token) {
     }
     if (!flow_take_segment(flow, &segment))
         return;
-    trace_add(&world->trace, world->now_ns, "up", link->number, segment.length,
-              segment.kind == SEGMENT_BYTES
-                  ? trace_hash_bytes(flow->bytes + flow->arrived, segment.length)
-                  : segment.kind);
+    journal_add(&world->journal, world->now_ns, "up", link->number, segment.length,
+                segment.kind == SEGMENT_BYTES
+                    ? journal_hash_bytes(flow->bytes + flow->arrived, segment.length)
+                    : segment.kind);
     world->network.bytes_up++;
     if (link->state == LINK_CLOSED) { /* its kernel knows no such connection */
         if (segment.kind == SEGMENT_BYTES && link->device_open)
@@ -222,10 +222,10 @@ static void arrive_down(struct world *world, void *subject, uint64_t token) {
     }
     if (!flow_take_segment(flow, &segment))
         return;
-    trace_add(&world->trace, world->now_ns, "down", link->number, segment.length,
-              segment.kind == SEGMENT_BYTES
-                  ? trace_hash_bytes(flow->bytes + flow->arrived, segment.length)
-                  : segment.kind);
+    journal_add(&world->journal, world->now_ns, "down", link->number, segment.length,
+                segment.kind == SEGMENT_BYTES
+                    ? journal_hash_bytes(flow->bytes + flow->arrived, segment.length)
+                    : segment.kind);
     world->network.bytes_down++;
     if (!link->device_open) { /* the device's kernel knows no such connection */
         if (segment.kind == SEGMENT_BYTES && !link->vanished)
@@ -300,7 +300,7 @@ static void arrive_syn(struct world *world, void *subject, uint64_t token) {
         agenda_add(&world->agenda, link->path->up_ns, arrive_syn, link, 0);
         return;
     }
-    trace_add(&world->trace, world->now_ns, "syn", link->number, up, 0);
+    journal_add(&world->journal, world->now_ns, "syn", link->number, up, 0);
     link->state = up ? LINK_BACKLOG : LINK_CLOSED;
     agenda_add(&world->agenda, world->now_ns + draw_delay(world, link), tell_connected, link,
                up ? 0 : ECONNREFUSED);

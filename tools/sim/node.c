@@ -157,7 +157,7 @@ void sim_node_start(struct sim_node *node) {
     struct world *world = node->world;
     struct meta meta = {0};
     int error = meta_begin(node->engine, &meta, NULL);
-    trace_add(&world->trace, world->now_ns, "start", node->index, (uint64_t)-error, meta.boot);
+    journal_add(&world->journal, world->now_ns, "start", node->index, (uint64_t)-error, meta.boot);
     if (error) { /* the disk is too full for even that; its heart tries again */
         node->life++;
         agenda_add(&world->agenda, world->now_ns + RESTART_NS_MAX, start_again, node, node->life);
@@ -223,8 +223,8 @@ static void go_down(struct sim_node *node, bool in_order, enum engine_crash mode
     engine_memory_crash(node->engine, mode, random_next(&world->random_disk));
     node->fsync_fails = false;
     set_faults(node, false);
-    trace_add(&world->trace, world->now_ns, "down", node->index, mode,
-              engine_memory_hash(node->engine));
+    journal_add(&world->journal, world->now_ns, "down", node->index, mode,
+                engine_memory_hash(node->engine));
     network_node_gone(world, node, machine);
     agenda_add(&world->agenda,
                world->now_ns + random_spread(&world->random_node, RESTART_NS_MIN, RESTART_NS_MAX),
@@ -276,7 +276,7 @@ void sim_node_turn(struct sim_node *node, unsigned index) {
     struct world *world = node->world;
     struct sim_shard *at = &node->shards[index];
     struct shard *shard = at->shard;
-    trace_add(&world->trace, world->now_ns, "turn", node->index, index, 0);
+    journal_add(&world->journal, world->now_ns, "turn", node->index, index, 0);
     shard_enter(shard);
     runtime_heed(shard);
     reactor_sim.poll(at->reactor, 0);

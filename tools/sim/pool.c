@@ -51,7 +51,7 @@ static void job_run(struct world *world, void *subject, uint64_t token) {
     sim_node_disk_busy(node, job->message);
     job->run(job->message);
     job->has_run = true;
-    trace_add(&world->trace, world->now_ns, "job", node->index, job->message->kind, 0);
+    journal_add(&world->journal, world->now_ns, "job", node->index, job->message->kind, 0);
     agenda_add(&world->agenda,
                world->now_ns + random_spread(&world->random_disk, REPORT_NS_MIN, REPORT_NS_MAX),
                job_report, node, token);

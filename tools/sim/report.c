@@ -81,7 +81,7 @@ static void print_long(const struct world *world) {
 void report_text(const struct world *world, const struct world_options *options, bool brief) {
     bool good = report_is_good(world);
     enum fault_kind missing = faults_missing(&world->faults);
-    printf("seed %" PRIu64 "  trace %016" PRIx64 "  %s\n", world->seed, world->trace.hash,
+    printf("seed %" PRIu64 "  trace %016" PRIx64 "  %s\n", world->seed, world->journal.hash,
            good ? "good" : "NOT GOOD");
     if (!brief || !good)
         print_long(world);
@@ -107,7 +107,7 @@ void report_json(const struct world *world, const struct world_options *options)
            ",\"messages\":{\"written\":%" PRIu32 ",\"sent\":%" PRIu64 ",\"refused\":%" PRIu64
            ",\"shown\":%" PRIu64 "},\"node_starts\":%" PRIu64 ",\"device_crashes\":%" PRIu64
            ",\"connections\":%" PRIu64 ",\"faults\":{",
-           world->seed, world->trace.hash, report_is_good(world) ? "true" : "false",
+           world->seed, world->journal.hash, report_is_good(world) ? "true" : "false",
            world->events_max, world->events_settling, (world->now_ns - 1000000000000u) / 1000000,
            world->checker.count, totals.told_sent, world->checker.refused, totals.shown,
            totals.node_starts, totals.device_crashes, totals.connections);

@@ -46,7 +46,7 @@ static int sim_before_handler(void *context, const struct actor_class *class, ui
                    {"listener", FAULT_FAIL_LISTENER}};
     struct sim_node *node = context;
     struct world *world = node->world;
-    trace_number(&world->trace, trace_hash_bytes(class->name, strlen(class->name)) ^ kind);
+    journal_number(&world->journal, journal_hash_bytes(class->name, strlen(class->name)) ^ kind);
     world->handlers++;
     world->now_ns += random_spread(&world->random_schedule, HANDLER_NS_MIN, HANDLER_NS_MAX);
     if (world->events < world->faults.due_first)

@@ -34,7 +34,7 @@ uint64_t world_wall_ms(const struct world *world) {
 bool world_fault(struct world *world, enum fault_kind kind) {
     if (!fault_fires(&world->faults, kind, world->events))
         return false;
-    trace_add(&world->trace, world->now_ns, fault_name(kind), kind, 0, 0);
+    journal_add(&world->journal, world->now_ns, fault_name(kind), kind, 0, 0);
     return true;
 }
 
@@ -105,7 +105,7 @@ struct world *world_create(const struct world_options *options) {
     world->client_count = options->clients;
     world->now_ns = START_NS;
     init_randoms(world);
-    trace_init(&world->trace, world->seed, options->trace);
+    journal_init(&world->journal, world->seed, options->trace);
     faults_init(&world->faults, &options->rates, world->seed, options->events_max);
     network_init(&world->network, world);
     make_people(world);
@@ -192,7 +192,7 @@ static void settle(struct world *world) {
     world->faults.over = true;
     world->settling = true;
     scenery_clear(world);
-    trace_add(&world->trace, world->now_ns, "settle", world->events, 0, 0);
+    journal_add(&world->journal, world->now_ns, "settle", world->events, 0, 0);
     while (world->now_ns < end_ns && world->events < end) {
         if (world->events % QUIET_LOOK_EVERY == 0 && is_quiet(world)) {
             world->quiet = true;
@@ -213,6 +213,6 @@ void world_run(struct world *world) {
     settle(world);
     world->events_settling = world->events - world->events_max;
     checker_conclude(world);
-    trace_add(&world->trace, world->now_ns, "end", world->events, world->checker.count,
-              engine_memory_hash(world->nodes[0].engine));
+    journal_add(&world->journal, world->now_ns, "end", world->events, world->checker.count,
+                engine_memory_hash(world->nodes[0].engine));
 }

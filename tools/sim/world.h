@@ -13,10 +13,10 @@
 #include "tools/sim/agenda.h"
 #include "tools/sim/checker.h"
 #include "tools/sim/faults.h"
+#include "tools/sim/journal.h"
 #include "tools/sim/network.h"
 #include "tools/sim/node.h"
 #include "tools/sim/random.h"
-#include "tools/sim/trace.h"
 
 #define WORLD_NODES_MAX 1
 
@@ -41,7 +41,7 @@ struct world {
     struct random random_schedule, random_network, random_disk, random_node, random_clients,
         random_knobs;
     struct agenda agenda;
-    struct trace trace;
+    struct journal journal;
     struct faults faults;
     struct network network;
     unsigned node_count;
