@@ -34,6 +34,15 @@ def wait_until(condition, seconds=30, what="it"):
     raise AssertionError("%s did not happen within %s s" % (what, seconds))
 
 
+def process_ended(pid):
+    """Also when nobody has waited for it yet: a container's first process may never do that."""
+    try:
+        with open("/proc/%d/stat" % pid, encoding="utf-8") as file:
+            return file.read().rpartition(") ")[2][0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def children(pid):
     try:
         with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as file:

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import BIN, REACTOR, children, wait_until
+from harness import BIN, REACTOR, children, process_ended, wait_until
 
 BENCH = os.path.join(BIN, "tern-bench")
 ONLINE = {"online_w%d_%s" % (window, what) for window in (1, 8)
@@ -123,7 +123,6 @@ def test_bench_leaves_no_node_behind(how, tmp_path):
         heart, child = wait_until(node, what="the node")[0]
         process.send_signal(how)
         assert process.wait(30) in (130, -signal.SIGKILL)
-    wait_until(lambda: not os.path.exists("/proc/%d" % heart) and not os.path.exists("/proc/%d" % child),
-               what="the node's end")
+    wait_until(lambda: process_ended(heart) and process_ended(child), what="the node's end")
     if how == signal.SIGINT:
         assert os.listdir(tmp_path) == []

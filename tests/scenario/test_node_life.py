@@ -13,7 +13,7 @@ import websockets.exceptions
 
 import foreign
 from foreign import Device
-from harness import NODE, ROOT, Node, wait_until
+from harness import NODE, ROOT, Node, process_ended, wait_until
 
 ADA, BEN = "+15550001000", "+15550002000"
 
@@ -149,9 +149,7 @@ def test_the_node_dies_with_its_heart(node):
     child = node.child()
     os.kill(node.process.pid, signal.SIGKILL)
     node.process.wait()
-    wait_until(lambda: not os.path.exists("/proc/%d/stat" % child)
-               or open("/proc/%d/stat" % child, encoding="ascii").read().split(") ")[1][0] == "Z",
-               10, "the child's end")
+    wait_until(lambda: process_ended(child), 10, "the child's end")
     node.start()
 
 
