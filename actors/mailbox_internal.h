@@ -364,6 +364,10 @@ bool queue_expire(struct mailbox *mailbox, struct device *device);
 void queue_free(struct queue *queue);
 /* The device has left the account: nothing will be fetched any more. */
 void queue_abandon(struct mailbox *mailbox, struct device *device);
+/* Is there somebody else who is to be told what became of it? */
+static inline bool entry_has_sender(const struct mailbox *mailbox, const struct entry *entry) {
+    return entry->kind == RECORD_MAIL && entry->sender_user && entry->sender_user != mailbox->user;
+}
 
 /* --- mailbox_window.c --- */
 
@@ -389,6 +393,9 @@ void mailbox_status_taken(struct mailbox *mailbox, uint64_t reference);
 /* A status of this mailbox's own making: a message was acknowledged while it was held. */
 void mailbox_status_own(struct mailbox *mailbox, int state, uint64_t chat,
                         struct device_address peer, uint64_t time_ms, const uint8_t id[16]);
+/* Tells a device, durably, that a mail for it was set aside. For the one who pumps its queue. */
+void mailbox_status_aside(struct mailbox *mailbox, struct device *device, const struct entry *mail,
+                          uint64_t chat);
 /* The entry's status is stored or acknowledged. Gives up the body. */
 void mailbox_status_safe(struct mailbox *mailbox, struct entry *entry);
 /* What was gathered in this turn goes out. */
@@ -400,9 +407,10 @@ bool mailbox_takers_wait(const struct mailbox *mailbox);
 
 void store_put(struct mailbox *mailbox, struct device *device, struct entry *entry);
 void store_delete(struct mailbox *mailbox, uint32_t device, uint64_t sequence);
-/* Sets an entry aside, for an operator, with what was read of it. */
-void store_set_aside(struct mailbox *mailbox, const struct device *device, uint64_t sequence,
-                     struct engine_bytes value);
+/* Keeps a copy of an entry aside, for an operator, with what was read of it; `move`: and deletes
+ * the entry. False: not now. */
+bool store_set_aside(struct mailbox *mailbox, const struct device *device, uint64_t sequence,
+                     struct engine_bytes value, bool move);
 /* Sends what this turn has gathered. */
 void store_flush(struct mailbox *mailbox);
 void store_committed(struct mailbox *mailbox, const struct commit_result *result);

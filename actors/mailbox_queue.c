@@ -260,16 +260,11 @@ static int refusal_state(const struct entry *entry) {
     return entry->flags & ENTRY_FAILED ? WIRE_STATE_FAILED : WIRE_STATE_UNDECRYPTABLE;
 }
 
-/* Is there somebody to be told of it? */
-static bool has_sender(const struct mailbox *mailbox, const struct entry *entry) {
-    return entry->kind == RECORD_MAIL && entry->sender_user && entry->sender_user != mailbox->user;
-}
-
 /* Stored mail goes when its sender's mailbox has taken the report; a copy has nobody to tell. */
 static void retire_stored(struct mailbox *mailbox, struct device *device, uint64_t index,
                           int state) {
     struct entry *entry = queue_at(&device->queue, index);
-    bool told = has_sender(mailbox, entry);
+    bool told = entry_has_sender(mailbox, entry);
     if (told)
         mailbox_report(mailbox, device, entry, state, true);
     queue_remove(mailbox, device, index, !told);
@@ -298,7 +293,7 @@ static void ack_one(struct mailbox *mailbox, struct device *device, uint64_t ind
         actor_count("mail_acknowledged_with_error", 1);
     if (entry->state == ENTRY_STORED) {
         retire_stored(mailbox, device, index, error ? refusal_state(entry) : WIRE_STATE_DELIVERED);
-    } else if (error && has_sender(mailbox, entry)) {
+    } else if (error && entry_has_sender(mailbox, entry)) {
         refuse_held(mailbox, device, index, entry);
     } else {
         if (entry->kind == RECORD_MAIL)
@@ -379,7 +374,7 @@ void queue_abandon(struct mailbox *mailbox, struct device *device) {
     for (uint64_t index = queue->head; index < queue->tail; index++) {
         struct entry *entry = queue_at(queue, index);
         bool written = entry->state == ENTRY_STORED || (entry->flags & ENTRY_FLYING);
-        bool told = entry->state == ENTRY_STORED && has_sender(mailbox, entry);
+        bool told = entry->state == ENTRY_STORED && entry_has_sender(mailbox, entry);
         if (entry->state == ENTRY_GONE)
             continue;
         if (told)

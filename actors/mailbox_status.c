@@ -348,6 +348,22 @@ void mailbox_status_own(struct mailbox *mailbox, int state, uint64_t chat,
     put_all(mailbox, &news);
 }
 
+void mailbox_status_aside(struct mailbox *mailbox, struct device *device, const struct entry *mail,
+                          uint64_t chat) {
+    const struct news news = {.state = WIRE_STATE_QUARANTINED,
+                              .chat = chat,
+                              .time_ms = actor_wall_ms(),
+                              .peer = {mailbox->user, device->number},
+                              .ids = &mail->id,
+                              .count = 1,
+                              .taker = NO_TAKER};
+    struct entry *entry = append(mailbox, device, &news);
+    if (!entry)
+        return;
+    join(mailbox, entry, &news);
+    queue_store(mailbox, device, entry); /* whoever pumps the queue comes to it */
+}
+
 void mailbox_status(struct mailbox *mailbox, struct message *message) {
     const struct mailbox_status *status = message_as(message, struct mailbox_status);
     size_t bytes = sizeof(*status) + (size_t)status->id_count * FORMAT_MESSAGE_ID_BYTES;

@@ -279,14 +279,17 @@ void store_records(struct mailbox *mailbox) {
     mailbox->store.records_soon = false;
 }
 
-void store_set_aside(struct mailbox *mailbox, const struct device *device, uint64_t sequence,
-                     struct engine_bytes value) {
+bool store_set_aside(struct mailbox *mailbox, const struct device *device, uint64_t sequence,
+                     struct engine_bytes value, bool move) {
     struct write_batch batch;
     write_batch_init(&batch, BATCH_BYTES_MAX);
     batch.urgency = WRITE_ESSENTIAL;
-    if (mail_set_aside(&batch, mailbox->user, device->number, sequence, value) == 0)
-        send_batch(mailbox, &batch, false); /* if it is lost, it comes again */
+    int error = mail_set_aside(&batch, mailbox->user, device->number, sequence, value);
+    if (!error && move)
+        error = mail_delete(&batch, mailbox->user, device->number, &sequence, 1);
+    bool sent = !error && send_batch(mailbox, &batch, false);
     write_batch_finish(&batch);
+    return sent;
 }
 
 static bool wants_record_now(const struct mailbox *mailbox) {

@@ -150,23 +150,32 @@ static bool send_held(struct mailbox *mailbox, struct device *device, struct ent
     return send_status(mailbox, device, entry, &status, body->ids);
 }
 
-/* What cannot be read, or was delivered again and again without an answer, is kept for an operator
- * and the sender is told. */
-static void set_aside(struct mailbox *mailbox, struct device *device, struct entry *entry,
-                      struct engine_bytes value, const char *why) {
+/* What cannot be read, or was delivered again and again without an answer, is kept for an operator,
+ * and both sides are told. It leaves the store when its sender's mailbox has taken the report: if
+ * we fail before that, it begins anew. `chat` is 0 where it could not be read. False: not now. */
+static bool set_aside(struct mailbox *mailbox, struct device *device, struct entry *entry,
+                      struct engine_bytes value, uint64_t chat, const char *why) {
+    struct entry mail = *entry;
+    bool told = entry_has_sender(mailbox, entry);
+    if (!store_set_aside(mailbox, device, entry->sequence, value, !told)) {
+        device->stuck = true;
+        return false;
+    }
     log_warning("mailbox: user %llu, device %u: entry %llu is set aside: %s",
                 (unsigned long long)mailbox->user, device->number,
                 (unsigned long long)entry->sequence, why);
     actor_count("mail_set_aside", 1);
-    store_set_aside(mailbox, device, entry->sequence, value);
-    if (entry->kind == RECORD_MAIL && entry->sender_user)
-        mailbox_report(mailbox, device, entry, WIRE_STATE_QUARANTINED, false);
+    if (told)
+        mailbox_report(mailbox, device, entry, WIRE_STATE_QUARANTINED, true);
     if (is_suspect(device, entry)) {
         device->suspect_attempts = 0;
         device->suspect_sequence = 0;
         device->record_due = device->record_soon = mailbox->store.records_soon = true;
     }
     queue_remove(mailbox, device, device->queue.sent, false);
+    if (mail.kind == RECORD_MAIL && mail.sender_user)
+        mailbox_status_aside(mailbox, device, &mail, chat ? chat : mail.sender_user);
+    return true;
 }
 
 /* False: nothing was sent. */
@@ -176,12 +185,11 @@ static bool send_stored(struct mailbox *mailbox, struct device *device, struct e
     struct engine_bytes value = {blob_bytes(walk->blob) + item->offset, item->bytes};
     struct record_queued queued;
     if (record_queued_decode(value, &queued) != 0) {
-        set_aside(mailbox, device, entry, value, "it is damaged");
-        return true;
+        return set_aside(mailbox, device, entry, value, 0, "it is damaged");
     }
     if (is_suspect(device, entry) && device->suspect_attempts >= MAILBOX_SUSPECT_ATTEMPTS_MAX) {
-        set_aside(mailbox, device, entry, value, "it was never answered");
-        return true;
+        uint64_t chat = queued.entry == RECORD_MAIL ? queued.mail.chat : 0;
+        return set_aside(mailbox, device, entry, value, chat, "it was never answered");
     }
     if (queued.entry == RECORD_MAIL)
         return send_stored_mail(mailbox, device, entry, walk->blob, &queued);

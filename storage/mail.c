@@ -68,8 +68,7 @@ int mail_drop_queue(struct write_batch *batch, uint64_t user, uint32_t device) {
 int mail_set_aside(struct write_batch *batch, uint64_t user, uint32_t device, uint64_t sequence,
                    struct engine_bytes value) {
     struct format_key aside = format_key_aside(user, device, sequence);
-    int error = write_batch_put(batch, ENGINE_ACCOUNT, format_key_bytes(&aside), value);
-    return error ? error : mail_delete(batch, user, device, &sequence, 1);
+    return write_batch_put(batch, ENGINE_ACCOUNT, format_key_bytes(&aside), value);
 }
 
 /* ---- the queue's state --------------------------------------------------------------------- */

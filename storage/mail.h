@@ -38,8 +38,8 @@ int mail_delete(struct write_batch *batch, uint64_t user, uint32_t device,
 /* Delete the whole queue of a device that is gone for good. */
 int mail_drop_queue(struct write_batch *batch, uint64_t user, uint32_t device);
 
-/* Move an entry out of the queue to where an operator finds it. `value` is as it was read
- * (mail_entry.value). */
+/* Keep a copy of an entry where an operator finds it; the entry itself stays in the queue until
+ * mail_delete. `value` is as it was read (mail_entry.value). */
 int mail_set_aside(struct write_batch *batch, uint64_t user, uint32_t device, uint64_t sequence,
                    struct engine_bytes value);
 

@@ -181,4 +181,6 @@ def test_mail_that_is_never_answered_is_set_aside_and_told(make_node):
         await ben._until(lambda: any(m[8] == b"harmless" for m in ben.mail))
         assert all(m[8] != b"poison" for m in ben.mail)
         await ada.wait_status(7, poison, 20)
+        await ben.wait_status(7, poison, 20)
+        assert [s[3:5] for s in ben.statuses if poison in s[6]] == [[ben.user, 1]]
     run(scenario())

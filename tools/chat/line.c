@@ -183,6 +183,9 @@ static void say_connection(struct line *line, unsigned news) {
     bool online = session_is_online(line->chat->session);
     if ((news & SESSION_WELCOME) != 0 && !line->was_online)
         chat_say("connected to %s", session_server(line->chat->session));
+    if ((news & SESSION_ASIDE) != 0)
+        chat_say("the node has set a message to you aside, since this device never answered it; "
+                 "its sender has been told");
     line->was_online = online;
 }
 

@@ -27,6 +27,7 @@ enum session_news {
     SESSION_STATUS = 4,  /* states of own messages have changed, or sends were answered */
     SESSION_EMPTY = 8,   /* nothing more waits at the node */
     SESSION_REPLY = 16,  /* a request was answered */
+    SESSION_ASIDE = 32,  /* the node has set messages for this device aside */
 };
 
 struct session_end {

@@ -180,6 +180,10 @@ static int take_status(void *context, const struct wire_status *status) {
     struct session *session = context;
     struct wire_identity_list rest = status->ids;
     struct wire_id id;
+    if (status->state == WIRE_STATE_QUARANTINED && status->user == session_user(session)) {
+        session->news |= SESSION_ASIDE;
+        return 0;
+    }
     while (wire_next_identity(&rest, &id))
         store_advance(session->store, &id, status->state);
     session->news |= SESSION_STATUS;

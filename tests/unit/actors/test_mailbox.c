@@ -434,9 +434,20 @@ static void what_was_never_answered_is_set_aside(void **state) {
     const struct connection_status *status = phone_status(&ann);
     assert_non_null(status);
     assert_int_equal(status->state, WIRE_STATE_QUARANTINED);
+    assert_int_equal(hand_stored(BOB, 1), 3); /* the mail too, until Ann is sure to hear of it */
     phone_ack(&ann, status->cursor);
     hand_pass_ms(200);
-    assert_int_equal(hand_stored(BOB, 1), 1);
+    assert_int_equal(hand_stored(BOB, 1), 2);
+    status = phone_status(&poisoned[5]); /* so is the device that did not get it */
+    assert_non_null(status);
+    assert_int_equal(status->state, WIRE_STATE_QUARANTINED);
+    assert_int_equal(status->chat, ANN);
+    assert_int_equal(status->peer.user, BOB);
+    assert_int_equal(status->peer.device, 1);
+    assert_int_equal(status->id_count, 1);
+    phone_ack(&poisoned[5], status->cursor);
+    hand_pass_ms(200);
+    assert_int_equal(hand_stored(BOB, 1), 0);
 }
 
 static void a_quiet_mailbox_is_passivated_and_knows_its_marks(void **state) {

@@ -272,6 +272,7 @@ static void damaged_entry_is_shown_and_can_be_set_aside(void **state) {
     struct write_batch batch;
     write_batch_init(&batch, 4096);
     assert_int_equal(mail_set_aside(&batch, USER, DEVICE, 2, page->entries[1].value), 0);
+    assert_int_equal(mail_delete(&batch, USER, DEVICE, (uint64_t[]){2}, 1), 0);
     mail_page_destroy(page);
     store_commit(store->engine, &batch);
     assert_string_equal(sequences(store), "1,3");
