@@ -23,6 +23,9 @@
 #define ID_GENERATION_MAX ((1u << ID_GENERATION_BITS) - 1)
 #define ID_SLOTS_MAX (1u << ID_SLOT_BITS)
 #define SHARDS_MAX (1u << ID_SHARD_BITS)
+/* What a free slot has as its id: of the last slot, which no shard uses. Not zero, for that is how
+ * nobody would be found in the first slot of all. */
+#define ID_FREE UINT64_MAX
 
 /* Node and shard of an id as one number: what tells a local id from others. */
 static inline uint32_t id_place(struct actor_id id) {
@@ -97,7 +100,7 @@ struct actor {
     struct class_entry *class;
     uint32_t mailbox_count;
     uint32_t mailbox_bytes;
-    uint64_t id; /* 0 while free */
+    uint64_t id; /* ID_FREE while free */
     uint32_t flags;
     union {
         uint32_t last_active_ms; /* the shard's clock, low bits */

@@ -246,7 +246,7 @@ void mailbox_empty(struct shard *shard, struct actor *actor, bool reactivate) {
     struct class_entry *class = actor->class;
     uint64_t key = actor->key, id = actor->id;
     undefer(shard, actor);
-    actor->id = 0; /* what comes back to it is stale */
+    actor->id = ID_FREE; /* what comes back to it is stale */
     struct message *message = actor->head;
     actor->head = actor->tail = NULL;
     counter_add(class->handled, actor->mailbox_count); /* so that arrived - handled is what waits */

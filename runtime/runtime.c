@@ -67,7 +67,7 @@ int runtime_create(const struct runtime_options *options, struct runtime **creat
         return -ENOMEM;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned threads = options->pool_threads ? options->pool_threads : POOL_THREADS;
-    uint32_t actors_max = options->actors_max ? options->actors_max : ID_SLOTS_MAX;
+    uint32_t actors_max = options->actors_max ? options->actors_max : ID_SLOTS_MAX - 1;
     runtime->seams = options->seams ? *options->seams : *seams_system();
     if (options->reactor)
         runtime->seams.reactor = options->reactor;
@@ -79,7 +79,7 @@ int runtime_create(const struct runtime_options *options, struct runtime **creat
     runtime->pin_threads = options->pin_threads;
     runtime->root = options->root;
     if (runtime->shard_count > SHARDS_MAX || runtime->node >= 1u << ID_NODE_BITS ||
-        actors_max > ID_SLOTS_MAX) {
+        actors_max >= ID_SLOTS_MAX) {
         free(runtime);
         return -EINVAL;
     }

@@ -220,7 +220,7 @@ static void ask_passivate(struct actor *actor, void *argument) {
 static void sweep_actor(struct shard *shard, struct actor *actor) {
     const uint32_t busy =
         ACTOR_IS_QUEUED | ACTOR_IS_UNBORN | ACTOR_IS_ENDING | ACTOR_IS_FREE | ACTOR_IS_ON_STACK;
-    if (!actor->id || (actor->flags & busy) || !(actor->flags & ACTOR_IS_NAMED))
+    if ((actor->flags & busy) || !(actor->flags & ACTOR_IS_NAMED))
         return;
     uint32_t idle_ms = actor->class->class->idle_ms;
     if (!idle_ms || (uint32_t)shard->now_ms - actor->last_active_ms < idle_ms)

@@ -78,7 +78,7 @@ void shard_end_actors(struct shard *shard) {
     for (unsigned pass = 0; shard->counters.actors && pass < END_PASSES_MAX; pass++)
         for (uint32_t slot = 0; slot < shard->slots_used; slot++) {
             struct actor *actor = shard_slot(shard, slot);
-            if (actor->id)
+            if (actor->id != ID_FREE)
                 actor_end(shard, actor, ACTOR_SHUTDOWN);
         }
 }

@@ -58,9 +58,9 @@ static void slot_link(struct shard *shard, struct actor *actor) {
 
 void actor_slot_give(struct shard *shard, struct actor *actor) {
     uint64_t generation = actor->id & ID_GENERATION_MAX;
-    CHECK(actor->id && !actor->head);
+    CHECK(actor->id != ID_FREE && !actor->head);
     actor->key = generation == ID_GENERATION_MAX ? 0 : actor->id + 1;
-    actor->id = 0;
+    actor->id = ID_FREE;
     actor->flags = (actor->flags & ACTOR_IS_QUEUED) | ACTOR_IS_FREE;
     if (!(actor->flags & ACTOR_IS_QUEUED))
         actor_slot_unqueued(shard, actor);

@@ -173,6 +173,19 @@ static void stale_id_comes_back_to_a_living_sender(void **state) {
     fixture_destroy(runtime);
 }
 
+static void message_to_nobody_finds_no_free_slot(void **state) {
+    struct runtime *runtime = begin(1);
+    struct actor_id id = spawn(&large);
+    actor_kill(id, ACTOR_KILLED);
+    fixture_run(runtime);
+    struct message *message = message_of(NUMBER, 1);
+    assert_int_equal(actor_send(ACTOR_NOBODY, &message), 0);
+    struct runtime_counters counters;
+    runtime_counters_read(runtime, &counters);
+    assert_int_equal(counters.dead_letters, 1);
+    fixture_destroy(runtime);
+}
+
 static void mailbox_of_an_ended_actor_comes_back(void **state) {
     struct runtime *runtime = begin(2);
     struct actor_id near = spawn(&large), far;
@@ -342,6 +355,7 @@ int main(void) {
         cmocka_unit_test(remote_bound_comes_back_as_refused),
         cmocka_unit_test(system_messages_are_never_refused),
         cmocka_unit_test(stale_id_comes_back_to_a_living_sender),
+        cmocka_unit_test(message_to_nobody_finds_no_free_slot),
         cmocka_unit_test(mailbox_of_an_ended_actor_comes_back),
         cmocka_unit_test(message_to_oneself_dies_with_oneself),
         cmocka_unit_test(deferred_messages_come_first_and_in_order),
