@@ -76,9 +76,12 @@ enum {
     PROGRAM_ENDED = 9, /* struct program_ended (program.h) */
     SIGNAL_RAISED = 10,
     ACTOR_UNDELIVERED = 11, /* struct actor_undelivered: who didn't get a multicast */
-    TRACE_EVENT = 13,       /* struct trace_event (trace.h) */
-    TRACE_ENDED = 14,       /* struct trace_ended */
-    INSPECT_ANSWER = 15,    /* inspect.h */
+    /* struct actor_down: a call gets no reply. `reason`: ACTOR_TIMEOUT; -ENOBUFS, its mailbox was
+     * full; else why the callee ended. `actor` is the callee as far as it is known. */
+    ACTOR_UNANSWERED = 12,
+    TRACE_EVENT = 13,    /* struct trace_event (trace.h) */
+    TRACE_ENDED = 14,    /* struct trace_ended */
+    INSPECT_ANSWER = 15, /* inspect.h */
     SUPERVISOR_KIND_FIRST = 16,
     ACTOR_KIND_FIRST = 32,
     ACTOR_KIND_MAX = 256,
@@ -92,11 +95,12 @@ enum {
     ACTOR_NOT_FOUND = -3,  /* monitor of an actor that is no more */
     ACTOR_PASSIVATED = -4, /* idle; comes back when it is needed */
     ACTOR_FAULT = -5,      /* injected by a test build */
+    ACTOR_TIMEOUT = -6,    /* of a call */
 };
 
 struct actor_down {
     struct actor_id actor;
-    uint64_t reference; /* what actor_monitor returned; 0 for links */
+    uint64_t reference; /* what actor_monitor or actor_call returned; 0 for links */
     int reason;
 };
 
@@ -135,6 +139,40 @@ int actor_signal(struct actor_id to, uint16_t kind);
 /* The same to oneself in the shard's next turn, after its reactor was asked: to wait for a turn
  * without being run again and again in this one. Never refused. */
 void actor_signal_next_turn(uint16_t kind);
+
+/* --- asking: a request, and one answer in time ---
+ *
+ *   caller                                          callee
+ *   actor_call(to, &request, 500, &reference) ────► on_request: actor_caller_of(*message)
+ *   on_reply: message_reference(*message)     ◄──── actor_reply(caller, &reply), now or later
+ *
+ * Nothing waits. Each call is answered exactly once: by the reply, a message of the kind that the
+ * callee gave it, or by ACTOR_UNANSWERED. What comes later is counted (call_late_reply) and freed.
+ * When the caller ends, its calls are no more. */
+
+/* Gives the request to the callee. 0: it is no longer yours and *reference names the call.
+ * -ENOBUFS: a bound of the callee or of the lane is reached, and -EAGAIN: this actor has
+ * ACTOR_CALLS_MAX calls open; then no call was made and the request is still yours. */
+#define ACTOR_CALLS_MAX 4096u
+int actor_call(struct actor_id to, struct message **request, uint64_t timeout_ms,
+               uint64_t *reference);
+/* The same to (class, key): activates it where the placement puts it. */
+int actor_call_named(const struct actor_class *class, uint64_t key, struct message **request,
+                     uint64_t timeout_ms, uint64_t *reference);
+/* Takes it back: nothing of it will be heard, though the callee may still handle the request. */
+void actor_call_cancel(uint64_t reference);
+
+/* Who waits for an answer to this message; `actor` is nobody if it came by actor_send. To be asked
+ * before the message is given on; may itself be given to another actor, who then replies. */
+struct actor_caller {
+    struct actor_id actor;
+    uint64_t reference;
+};
+struct actor_caller actor_caller_of(const struct message *request);
+/* Takes the reply. Never refused: the caller's open calls are its bound. */
+void actor_reply(struct actor_caller caller, struct message **reply);
+
+/* --- putting aside --- */
 
 /* Puts the message aside, in order, until actor_undefer puts all of them in front of the mailbox:
  * for an actor that waits (for its state from storage, say). Counted in the mailbox's bounds. */

@@ -72,6 +72,7 @@ struct brood;
 struct timer;
 struct monitor;
 struct link;
+struct call;
 
 /* An allocation of actor_allocate; the bytes follow. */
 struct arena_block {
@@ -88,6 +89,8 @@ struct relations {
     struct monitor *watching; /* monitors of this actor on others */
     struct monitor *watchers; /* others' on this one */
     struct link *links;
+    struct call *calls; /* that wait for their answer */
+    uint32_t call_count;
     /* A supervisor's: the shards on which it may have children. */
     uint64_t brood_shards[SHARDS_MAX / 64];
 };
@@ -175,6 +178,8 @@ void mailbox_append(struct shard *shard, struct actor *actor, struct message *me
  * sent it has set `allocated_bytes`, since there its blob is at hand. A message that cannot be
  * delivered goes back to its sender or is counted and freed. */
 void mailbox_arrive(struct shard *shard, struct message *message);
+/* The actor of that name on this shard; activated if there is none. NULL: none can be made. */
+struct actor *mailbox_find_named(struct shard *shard, struct class_entry *class, uint64_t key);
 /* Back to its sender if there is one to hear of it, else counted and freed. `class` may be NULL. */
 void mailbox_refuse(struct shard *shard, struct class_entry *class, struct message *message);
 /* Everything that waits in an ended actor's mailbox and among its deferred messages. */
@@ -200,6 +205,28 @@ void multicast_arrive(struct shard *shard, struct message *envelope);
 struct message *multicast_open(struct message *stub);
 /* A stub that no handler will get: counted, told to its sender, freed. `class` may be NULL. */
 void multicast_refuse(struct shard *shard, struct class_entry *class, struct message *stub);
+
+/* --- requests and their answers: call.c
+ * ------------------------------------------------------------------------------------ */
+
+/* Kind of the timer that ends a call. */
+#define CALL_DUE (ACTOR_KIND_FIRST - 1)
+
+/* A request has come for an actor of this shard; takes it. */
+void call_arrive(struct shard *shard, struct message *request);
+/* It can't be delivered: told to its caller, counted, freed. `class` may be NULL. */
+void call_refuse(struct shard *shard, struct class_entry *class, struct message *request,
+                 int reason);
+/* The actor passivates: requests that it hasn't read are not failed but wait for the next
+ * activation. To be asked before its watchers are told. */
+void call_forget_unread(struct shard *shard, struct actor *actor);
+/* Writes what mailbox_arrive wants to know of a message to a name; it keeps its reference. */
+void call_address_by_name(struct message *request, const struct actor_class *class, uint64_t key);
+/* An answer, a deadline, an ACTOR_DOWN that no monitor wants: false if it is not wanted either. It
+ * is in the running handler's hands, and may be another message then. */
+bool call_claim(struct shard *shard, struct message *message);
+/* All calls of an actor that ends. */
+void call_end_all(struct shard *shard, struct actor *actor);
 
 /* --- messages that an actor holds: message.c
  * ---------------------------------------------------------- */

@@ -69,6 +69,10 @@ struct link {
 /* In struct actor_down of an ACTOR_EXIT on its way: it comes by a link, not from actor_kill. */
 #define EXIT_BY_LINK 1u
 
+bool is_of_this_node(const struct shard *shard, struct actor_id id);
+/* ACTOR_DOWN or ACTOR_EXIT about `about`, in order behind what it has sent. */
+void relations_tell_end(struct shard *shard, struct actor_id to, uint16_t kind,
+                        struct actor_id about, uint64_t reference, int reason);
 /* An actor ends: whoever watches it or is linked to it hears, whomever it watches forgets it. */
 void relations_end(struct shard *shard, struct actor *actor, int reason);
 /* ACTOR_DOWN or ACTOR_EXIT is about to be handled: false if nobody wants it any more, or if the

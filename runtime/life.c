@@ -199,6 +199,8 @@ void actor_end(struct shard *shard, struct actor *actor, int reason) {
         shard_guard(shard, actor, run_terminate, &reason))
         classes_count_event(&shard->classes, "actor_terminate_failed", 1);
     release_possessions(shard, actor);
+    if (reason == ACTOR_PASSIVATED)
+        call_forget_unread(shard, actor);
     relations_end(shard, actor, reason);
     brood_end_all(shard, actor);
     brood_leave(shard, actor, reason, true);

@@ -31,6 +31,10 @@ void mailbox_refuse(struct shard *shard, struct class_entry *class, struct messa
         multicast_refuse(shard, class, message);
         return;
     }
+    if (message->flags & MESSAGE_REQUEST) {
+        call_refuse(shard, class, message, ACTOR_NOT_FOUND);
+        return;
+    }
     if ((message->flags & MESSAGE_SYSTEM) || !message->from.bits) {
         count_dead(shard, class, message);
         return;
@@ -74,8 +78,7 @@ static struct actor *activate(struct shard *shard, struct class_entry *class, ui
     return actor;
 }
 
-static struct actor *find_or_activate(struct shard *shard, struct class_entry *class,
-                                      uint64_t key) {
+struct actor *mailbox_find_named(struct shard *shard, struct class_entry *class, uint64_t key) {
     struct actor *actor = registry_find(&shard->registry, class, key);
     return actor ? actor : activate(shard, class, key);
 }
@@ -83,9 +86,13 @@ static struct actor *find_or_activate(struct shard *shard, struct class_entry *c
 void mailbox_arrive(struct shard *shard, struct message *message) {
     struct class_entry *class = NULL;
     struct actor *actor;
-    if (unlikely(message->flags & MESSAGE_NAMED)) {
+    if (unlikely(message->flags & (MESSAGE_NAMED | MESSAGE_REQUEST))) {
+        if (message->flags & MESSAGE_REQUEST) {
+            call_arrive(shard, message);
+            return;
+        }
         class = classes_enter(&shard->classes, message->to_class);
-        actor = find_or_activate(shard, class, message->to.bits);
+        actor = mailbox_find_named(shard, class, message->to.bits);
     } else {
         actor = shard_actor(shard, message->to);
     }
@@ -161,7 +168,7 @@ int actor_send_named(const struct actor_class *class, uint64_t key, struct messa
     if (owner != shard->index)
         return send_elsewhere(shard, owner, to, class, message);
     struct class_entry *entry = classes_enter(&shard->classes, class);
-    struct actor *actor = find_or_activate(shard, entry, key);
+    struct actor *actor = mailbox_find_named(shard, entry, key);
     if (actor && mailbox_is_full(actor, message_bytes(*message)))
         return -ENOBUFS;
     message_claim(message);
@@ -255,9 +262,7 @@ void mailbox_empty(struct shard *shard, struct actor *actor, bool reactivate) {
     while (message) {
         struct message *next = message->next;
         if (reactivate && !(message->flags & MESSAGE_SYSTEM)) {
-            message->to.bits = key;
-            message->to_class = class->class;
-            message->flags |= MESSAGE_NAMED;
+            call_address_by_name(message, class->class, key);
             mailbox_arrive(shard, message);
         } else {
             mailbox_refuse(shard, class, message);
@@ -285,6 +290,8 @@ static bool pass_special(struct shard *shard, struct actor *actor, struct messag
         return false;
     }
     message->flags &= (uint16_t)~MESSAGE_VERIFY;
+    if (message->flags & MESSAGE_ANSWER || message->kind == CALL_DUE)
+        return call_claim(shard, message);
     if (message->kind == ACTOR_DOWN || message->kind == ACTOR_EXIT)
         return relations_claim(shard, actor, message);
     return timer_claim(shard, message_as(message, struct actor_timer_fired)->timer);

@@ -32,8 +32,10 @@ enum message_flags {
     MESSAGE_SYSTEM =
         1, /* never refused by a bound: down, exit, timers, socket events, pool results */
     MESSAGE_NAMED = 2, /* `to.bits` is a key, `to_class` the class: resolved by the owning shard */
-    MESSAGE_REFUSED = 4, /* comes back to its sender: the mailbox it was for was full or is gone.
-                          * `from` is then whom it was for: an id, or a key if `to_class` is set */
+    MESSAGE_REFUSED = 4,    /* comes back to its sender: the mailbox it was for was full or is gone.
+                             * `from` is then whom it was for: an id, or a key if `to_class` is set */
+    MESSAGE_REQUEST = 2048, /* by actor_call: wants an answer */
+    MESSAGE_ANSWER = 4096,  /* by actor_reply */
 };
 
 /* One cache line; the payload follows. `next`, `to` and the flags belong to the runtime. */
@@ -41,7 +43,10 @@ struct message {
     struct message *next;
     struct actor_id to;
     struct actor_id from; /* the sending actor, or nobody */
-    const struct actor_class *to_class;
+    union {
+        const struct actor_class *to_class;
+        uint64_t reference; /* of a request that has arrived, or of an answer: message_reference */
+    };
     union {
         struct blob *blob; /* owned; may be NULL */
         struct message
@@ -55,6 +60,11 @@ struct message {
     uint32_t home;            /* the pool that it came from */
 };
 _Static_assert(sizeof(struct message) == 64, "a message header is one cache line");
+
+/* Which call an answer belongs to, in the handler that is given it; 0: it is none. */
+static inline uint64_t message_reference(const struct message *message) {
+    return message->flags & MESSAGE_ANSWER ? message->reference : 0;
+}
 
 /* A zeroed payload of `payload_bytes` (at most MESSAGE_PAYLOAD_MAX). Aborts when memory is out.
  * On a shard's thread, or on any other (then from the heap). */

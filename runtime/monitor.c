@@ -15,14 +15,13 @@
 
 #define REFERENCE_SHARD_SHIFT 48
 
-static bool is_of_this_node(const struct shard *shard, struct actor_id id) {
+bool is_of_this_node(const struct shard *shard, struct actor_id id) {
     return id.bits && id_node(id) == shard->place >> ID_SHARD_BITS &&
            id_shard(id) < shard->shard_count;
 }
 
-/* ACTOR_DOWN or ACTOR_EXIT about `about`, in order behind what it has sent. */
-static void tell_end(struct shard *shard, struct actor_id to, uint16_t kind, struct actor_id about,
-                     uint64_t reference, int reason) {
+void relations_tell_end(struct shard *shard, struct actor_id to, uint16_t kind,
+                        struct actor_id about, uint64_t reference, int reason) {
     struct message *message = message_create(kind, sizeof(struct actor_down));
     struct actor_down *down = message_payload(message);
     *down = (struct actor_down){.actor = about, .reference = reference, .reason = reason};
@@ -67,7 +66,7 @@ void monitor_on_request(struct shard *shard, struct actor_id target, struct acto
         monitor_add(shard, &shard->watched, &actor_relations(shard, actor)->watchers, watcher,
                     reference);
     else
-        tell_end(shard, watcher, ACTOR_DOWN, target, reference, ACTOR_NOT_FOUND);
+        relations_tell_end(shard, watcher, ACTOR_DOWN, target, reference, ACTOR_NOT_FOUND);
 }
 
 void monitor_on_cancel(struct shard *shard, uint64_t reference) {
@@ -90,7 +89,8 @@ uint64_t actor_monitor(struct actor_id target) {
         control_send(shard, id_shard(target), CONTROL_MONITOR, target, actor_id_of(self), &request,
                      sizeof request);
     else
-        tell_end(shard, actor_id_of(self), ACTOR_DOWN, target, reference, ACTOR_NOT_FOUND);
+        relations_tell_end(shard, actor_id_of(self), ACTOR_DOWN, target, reference,
+                           ACTOR_NOT_FOUND);
     return reference;
 }
 
@@ -146,7 +146,7 @@ void link_on_request(struct shard *shard, struct actor_id to, struct actor_id fr
     if (actor)
         link_add(shard, actor, from);
     else
-        tell_end(shard, from, ACTOR_EXIT, to, EXIT_BY_LINK, ACTOR_NOT_FOUND);
+        relations_tell_end(shard, from, ACTOR_EXIT, to, EXIT_BY_LINK, ACTOR_NOT_FOUND);
 }
 
 void link_on_cancel(struct shard *shard, struct actor_id to, struct actor_id from) {
@@ -165,7 +165,8 @@ void actor_link(struct actor_id other) {
     if (is_of_this_node(shard, other))
         control_send(shard, id_shard(other), CONTROL_LINK, other, actor_id_of(self), NULL, 0);
     else
-        tell_end(shard, actor_id_of(self), ACTOR_EXIT, other, EXIT_BY_LINK, ACTOR_NOT_FOUND);
+        relations_tell_end(shard, actor_id_of(self), ACTOR_EXIT, other, EXIT_BY_LINK,
+                           ACTOR_NOT_FOUND);
 }
 
 void actor_unlink(struct actor_id other) {
@@ -193,7 +194,8 @@ void actor_kill(struct actor_id target, int reason) {
         control_send(shard, id_shard(target), CONTROL_KILL, target, ACTOR_NOBODY, &request,
                      sizeof request);
     else
-        tell_end(shard, target, ACTOR_EXIT, self ? actor_id_of(self) : ACTOR_NOBODY, 0, reason);
+        relations_tell_end(shard, target, ACTOR_EXIT, self ? actor_id_of(self) : ACTOR_NOBODY, 0,
+                           reason);
 }
 
 /* --- ends
@@ -202,7 +204,8 @@ void actor_kill(struct actor_id target, int reason) {
 bool relations_claim(struct shard *shard, struct actor *actor, struct message *message) {
     struct actor_down *down = message_as(message, struct actor_down);
     if (message->kind == ACTOR_DOWN)
-        return monitor_remove(shard, &shard->watching, down->reference).bits != 0;
+        return monitor_remove(shard, &shard->watching, down->reference).bits != 0 ||
+               call_claim(shard, message);
     if (down->reference == EXIT_BY_LINK && !link_remove(shard, actor, down->actor))
         return false;
     down->reference = 0;
@@ -217,17 +220,18 @@ void relations_end(struct shard *shard, struct actor *actor, int reason) {
     if (!relations)
         return;
     struct actor_id self = actor_id_of(actor);
+    call_end_all(shard, actor);
     while (relations->watching)
         monitor_forget(shard, relations->watching->reference);
     while (relations->watchers) {
         uint64_t reference = relations->watchers->reference;
         struct actor_id watcher = monitor_remove(shard, &shard->watched, reference);
-        tell_end(shard, watcher, ACTOR_DOWN, self, reference, reason);
+        relations_tell_end(shard, watcher, ACTOR_DOWN, self, reference, reason);
     }
     while (relations->links) {
         struct actor_id other = relations->links->other;
         link_remove(shard, actor, other);
         if (is_of_this_node(shard, other))
-            tell_end(shard, other, ACTOR_EXIT, self, EXIT_BY_LINK, reason);
+            relations_tell_end(shard, other, ACTOR_EXIT, self, EXIT_BY_LINK, reason);
     }
 }

@@ -96,6 +96,7 @@ struct shard {
     struct timer_wheel wheel;
     struct map watching; /* reference to struct monitor of the watcher */
     struct map watched;  /* reference to struct monitor of the watched */
+    struct map calls;    /* reference to struct call of the caller */
     struct map broods;   /* supervisor to its first struct brood */
     struct brood *brood_last;
     struct brood *brood_work;

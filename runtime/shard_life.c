@@ -58,6 +58,7 @@ void shard_destroy(struct shard *shard) {
     classes_finish(&shard->classes);
     map_finish(&shard->watching);
     map_finish(&shard->watched);
+    map_finish(&shard->calls);
     map_finish(&shard->broods);
     slab_finish(&shard->messages);
     slab_finish(&shard->memory);
