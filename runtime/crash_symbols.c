@@ -57,7 +57,8 @@ static void name_module(struct module *module, const char *path) {
     if (!*path && readlink("/proc/self/exe", program, sizeof program - 1) > 0)
         path = program;
     const char *slash = strrchr(path, '/');
-    strncpy(module->name, slash ? slash + 1 : path, sizeof module->name - 1);
+    const char *name = slash ? slash + 1 : path;
+    memcpy(module->name, name, strnlen(name, sizeof module->name - 1)); /* the rest is zero */
 }
 
 static int add_module(struct dl_phdr_info *info, size_t size, void *context) {
