@@ -24,7 +24,7 @@
  * for a burst on 2,048 sockets in one turn; beyond that a receive waits for a buffer (ENOBUFS). */
 #define URING_BUFFER_BYTES 2048u
 #define URING_BUFFERS_MAIN 2048u
-#define URING_BUFFERS_ADDED 1024u
+#define URING_BUFFERS_ADDED 256u
 #define URING_BUFFER_GROUP 0
 #define URING_STARVED_MAX 2048u
 
