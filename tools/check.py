@@ -25,12 +25,14 @@ FOLDERS = ("runtime", "storage", "net", "actors", "tools", "bench", "tests")
 STEP_SECONDS_MAX = 600
 SCENARIO_SECONDS_MAX = 900
 FUZZ_SECONDS = 4
+ON_LIBEV = ("bad_input", "chat", "foreign_client", "kill_9", "node_life")  # tests/README.md says why
 
 
-def run(command, seconds=STEP_SECONDS_MAX):
+def run(command, seconds=STEP_SECONDS_MAX, **environment):
     """Run a command in a process group of its own; return (status, output). A hang is ended, and is a failure."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+                               stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+                               env=dict(os.environ, **environment))
     try:
         output = process.communicate(timeout=seconds)[0]
         return process.returncode, output
@@ -102,19 +104,27 @@ def check_units(variant):
     return max(tests - failures, 0), failures
 
 
-def check_pytest(folder):
+def check_pytest(folder, *choice, name=None, **environment):
+    """The tests of a folder, or what `choice` (pytest's arguments) takes of them under another name."""
     if not os.path.isdir(folder):
         return 0, 0
-    result = os.path.abspath(os.path.join(RESULTS, folder.replace("/", "-") + ".xml"))
+    result = os.path.abspath(os.path.join(RESULTS, (name or folder).replace("/", "-") + ".xml"))
     if os.path.exists(result):
         os.remove(result)
     status, output = run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider",
-                          "--junitxml", result, folder], SCENARIO_SECONDS_MAX)
+                          "--junitxml", result, *(choice or [folder])], SCENARIO_SECONDS_MAX, **environment)
     tests, failures = run_unit.count([result]) if os.path.exists(result) else (0, 0)
     if status not in (0, 5):  # 5: no test was found, which the sum shows
         print(output.rstrip()[-12000:])
         failures = failures or 1
     return max(tests - failures, 0), failures
+
+
+def check_libev():
+    """What depends on the reactor, once more on the other one."""
+    files = ["tests/scenario/test_%s.py" % name for name in ON_LIBEV]
+    return check_pytest("tests/scenario", *files, "-k", "not ten_thousand", name="tests/scenario-libev",
+                        TERN_TEST_REACTOR="libev")
 
 
 def check_fuzzers():
@@ -174,6 +184,7 @@ STEPS = [
     ("build, address and undefined sanitizers", lambda: build("sanitize=address,undefined", "unit",
                                                               "build/debug-address-undefined/tools")),
     ("scenarios", lambda: check_pytest("tests/scenario")),
+    ("scenarios of connections, on libev", check_libev),
     ("unit tests, sanitized", lambda: check_units("debug-address-undefined")),
     ("build, thread sanitizer", lambda: build("sanitize=thread", "build/debug-thread/tests/unit/runtime")),
     ("unit tests of runtime, thread-sanitized", lambda: check_units("debug-thread")),
