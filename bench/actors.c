@@ -33,6 +33,7 @@ static const struct actors_bench benches[] = {
     {{"many_to_one_8"}, {RATE}, 1, bench_many_to_one_8},
     {{"many_to_one_64"}, {RATE}, 1, bench_many_to_one_64},
     {{"many_to_one_cross"}, {RATE}, 2, bench_many_to_one_cross},
+    {{"multicast_256"}, {RATE}, 1, bench_multicast_256},
     {{"timer_bytes", "timer_start_cancel"}, {"B", RATE}, 1, bench_timers},
     {{"wake_p50_us", "wake_p99_us"}, {"us", "us"}, 2, bench_wake},
     {{"skew"}, {"share"}, 1, bench_skew},

@@ -49,6 +49,7 @@ void bench_big(uint64_t zero);
 void bench_many_to_one_8(uint64_t zero);
 void bench_many_to_one_64(uint64_t zero);
 void bench_many_to_one_cross(uint64_t zero);
+void bench_multicast_256(uint64_t zero);
 void bench_timers(uint64_t zero);
 void bench_wake(uint64_t zero);
 void bench_skew(uint64_t zero);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Actors that write to each other: ping-pong, counting and many to one, thread ring, big, skew.
+ * Actors that write to each other: ping-pong, counting and many to one, thread ring, big,
+ * multicast, skew.
  *
  * Messages are as the peers' are: a ping names its sender (as every message does), an increment and
  * a token carry a number. Each is made by who sends it and freed by who gets it, but for the token,
@@ -17,6 +18,8 @@
 #define HOPS 4000000u
 #define BIG 1000u
 #define BIG_PINGS 2000u
+#define RECEIVERS 256u
+#define DELIVERIES 2048000u
 #define LIGHT 999u
 #define LIGHT_MESSAGES 2000000u
 
@@ -321,6 +324,41 @@ void bench_big(uint64_t zero) {
     play.waiting = stage_shards();
     for (unsigned i = 0; i < stage_shards(); i++)
         stage_call(i, big_make, i);
+}
+
+/* --- multicast: one message to 256, the next one when all have handled it --------------------- */
+
+static void receiver_on_ping(void *state, struct message **message) {
+    uint64_t *received = state;
+    ++*received;
+}
+
+static const struct actor_handler receiver_handlers[] = {[PING] = {"ping", receiver_on_ping}};
+static const struct actor_class receiver_class = {
+    .name = "receiver",
+    .state_bytes = sizeof(uint64_t),
+    .handlers = receiver_handlers,
+    .handler_count = PING + 1,
+};
+
+static void multicast_more(uint64_t rounds) {
+    if (rounds == 0) {
+        finish(play.all);
+        return;
+    }
+    struct message *message = message_create(PING, sizeof rounds);
+    *message_as(message, uint64_t) = rounds;
+    CHECK(actor_multicast(play.ids, RECEIVERS, &message) == 0);
+    stage_next_turn(multicast_more, rounds - 1);
+}
+
+void bench_multicast_256(uint64_t zero) {
+    uint64_t rounds = stage_size(DELIVERIES) / RECEIVERS;
+    play.all = rounds * RECEIVERS;
+    for (unsigned i = 0; i < RECEIVERS; i++)
+        play.ids[i] = spawn(&receiver_class, NULL);
+    stage_begin();
+    multicast_more(rounds);
 }
 
 /* --- skew: 999 that pass on a token each, without and with one that gets as many as all of them -

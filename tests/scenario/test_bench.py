@@ -18,8 +18,8 @@ OFFLINE = {"offline_accepted_per_s", "offline_cpu_us", "offline_store_writes", "
 IDLE = {"login_cpu_us", "login_per_s", "idle_connection_bytes", "idle_kernel_bytes"}
 ACTORS = {"idle_bytes", "idle_bytes_10m", "spawn", "spawn_exit", "fork_join", "ping_pong", "ping_pong_cross",
           "thread_ring", "counting", "counting_cross", "big", "big_cross", "many_to_one_8", "many_to_one_64",
-          "many_to_one_cross", "timer_bytes", "timer_start_cancel", "wake_p50_us", "wake_p99_us", "skew",
-          "line_floor_cross"}
+          "many_to_one_cross", "multicast_256", "timer_bytes", "timer_start_cancel", "wake_p50_us", "wake_p99_us",
+          "skew", "line_floor_cross"}
 
 
 def bench(*arguments, status=0):
