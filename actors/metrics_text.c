@@ -61,6 +61,7 @@ static void write_runtime(struct metrics_text *text, struct runtime *runtime) {
     counter(text, "messages_total", counters.messages);
     counter(text, "messages_cross_shard_total", counters.messages_cross_shard);
     counter(text, "wakes_total", counters.wakes);
+    counter(text, "rests_total", counters.rests);
     counter(text, "pool_jobs_total", counters.pool_jobs);
     counter(text, "supervisor_restarts_total", counters.supervisors_restarts);
     counter(text, "busy_ns_total", counters.busy_ns);

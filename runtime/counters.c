@@ -21,6 +21,7 @@ void runtime_counters_read(struct runtime *runtime, struct runtime_counters *cou
             counter_read(shard->memory.bytes) +
             counter_read(shard->chunk_count) * ACTOR_CHUNK * sizeof(struct actor);
         sum.memory_blob_bytes += counter_read(own->blob_bytes);
+        sum.rests += counter_read(own->rests);
         sum.busy_ns += counter_read(own->busy_ns);
         struct io_counters io;
         io_counters_read(shard, &io);

@@ -47,6 +47,9 @@ struct reactor_ops {
      * timeout_ns (0: not at all; UINT64_MAX: until something happens or `wake`). Returns how many
      * events it reported. */
     unsigned (*poll)(struct reactor *reactor, uint64_t timeout_ns);
+    /* The same, but lets events gather: waits for the whole of timeout_ns, or until very many have
+     * come. May be NULL. */
+    unsigned (*rest)(struct reactor *reactor, uint64_t timeout_ns);
     /* Any thread: makes a poll that waits return, or the next one not wait. Cheap when repeated. A
      * message that was published before wake is seen by a shard that looks after poll has returned.
      */

@@ -17,8 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
+#define REST_COMPLETIONS 64u /* end a rest early */
+/* A rest is short: the usual 50 us that the kernel may add to it are too many. */
+#define TIMER_SLACK_NS 5000ul
 #define WAKE ((void *)8) /* with URING_NOTHING: the eventfd was written */
 
 /* --- watching -------------------------------------------------------------------------------- */
@@ -102,7 +106,7 @@ static void turn_added_rings(struct reactor *reactor) {
     for (unsigned i = 1; i < reactor->ring_count; i++) {
         if (!uring_has_work(reactor->rings[i]))
             continue;
-        uring_enter(reactor->rings[i], 0);
+        uring_enter(reactor->rings[i], 0, 0);
         collect(reactor, reactor->rings[i]);
     }
 }
@@ -121,7 +125,7 @@ static bool listen_to_added_rings(struct reactor *reactor, bool on) {
     return work;
 }
 
-static void turn_main_ring(struct reactor *reactor, uint64_t timeout_ns) {
+static void turn_main_ring(struct reactor *reactor, uint64_t timeout_ns, unsigned events) {
     struct uring *ring = reactor->rings[0];
 
     if (reactor->reported > 0 || atomic_load(&reactor->wake_pending) != 0)
@@ -129,30 +133,41 @@ static void turn_main_ring(struct reactor *reactor, uint64_t timeout_ns) {
     if (timeout_ns > 0) {
         if (listen_to_added_rings(reactor, true))
             timeout_ns = 0;
-        uring_enter(ring, timeout_ns);
+        uring_enter(ring, timeout_ns, events);
         listen_to_added_rings(reactor, false);
     } else if (uring_has_work(ring)) {
-        uring_enter(ring, 0);
+        uring_enter(ring, 0, 0);
     }
     collect(reactor, ring);
 }
 
-static unsigned uring_poll(struct reactor *reactor, uint64_t timeout_ns) {
+static unsigned turn(struct reactor *reactor, uint64_t timeout_ns, unsigned events) {
     if (!reactor->enabled) {
         CHECK(uring_enable(reactor->rings[0]) == 0);
+        prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
         reactor->enabled = true;
     }
     reactor->reported = 0;
     for (unsigned i = 0; i < reactor->ring_count; i++)
         uring_feed_starved(reactor, reactor->rings[i]);
     turn_added_rings(reactor);
-    turn_main_ring(reactor, timeout_ns);
+    turn_main_ring(reactor, timeout_ns, events);
     if (reactor->reported == 0)
         turn_added_rings(reactor);
     /* A wake from here on writes the eventfd again; what was published before an earlier one is
      * seen by the caller, for both are read-modify-write. */
     atomic_exchange(&reactor->wake_pending, 0);
     return reactor->reported;
+}
+
+static unsigned uring_poll(struct reactor *reactor, uint64_t timeout_ns) {
+    return turn(reactor, timeout_ns, 1);
+}
+
+/* A DEFER_TASKRUN ring wakes its thread only once all that it waits for is there (Linux 6.4 and
+ * newer; before, the thread wakes within the kernel and goes on waiting). */
+static unsigned uring_rest(struct reactor *reactor, uint64_t timeout_ns) {
+    return turn(reactor, timeout_ns, REST_COMPLETIONS);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -214,6 +229,7 @@ const struct reactor_ops reactor_uring = {
     .create = uring_reactor_create,
     .destroy = uring_reactor_destroy,
     .poll = uring_poll,
+    .rest = uring_rest,
     .wake = uring_wake,
     .accept = uring_accept_post,
     .accept_cancel = uring_accept_cancel,

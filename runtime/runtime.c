@@ -78,6 +78,7 @@ int runtime_create(const struct runtime_options *options, struct runtime **creat
     runtime->node = options->node;
     runtime->pin_threads = options->pin_threads;
     runtime->root = options->root;
+    runtime->batch_wait_ns = options->batch_wait_us * (uint64_t)1000;
     if (runtime->shard_count > SHARDS_MAX || runtime->node >= 1u << ID_NODE_BITS ||
         actors_max >= ID_SLOTS_MAX) {
         free(runtime);
@@ -204,18 +205,29 @@ static int wait_for_others(struct runtime *runtime, int error) {
     return error;
 }
 
+/* Returns how many have come. While it rests nobody need wake it: it looks again soon. */
+static unsigned wait_for_events(struct shard *shard, uint64_t wait_ns) {
+    const struct reactor_ops *reactor = shard->seams->reactor;
+    uint64_t now_ns = shard->seams->monotonic_ns(shard->seams->context);
+    uint64_t resting_ns = reactor->rest ? rest_ns(&shard->rest, now_ns, wait_ns) : 0;
+    unsigned events;
+    if (resting_ns) {
+        counter_add(shard->counters.rests, 1);
+        return reactor->rest(shard->reactor, resting_ns);
+    }
+    events = reactor->poll(shard->reactor, shard_park(shard) ? wait_ns : 0);
+    shard_unpark(shard);
+    return events;
+}
+
 static void loop(struct shard *shard) {
     struct runtime *runtime = shard->runtime;
     const struct reactor_ops *reactor = shard->seams->reactor;
     while (!__atomic_load_n(&runtime->stopping, __ATOMIC_ACQUIRE)) {
         runtime_heed(shard);
         uint64_t wait_ns = shard_step(shard) ? 0 : shard_idle_ns(shard);
-        if (wait_ns && shard_park(shard)) {
-            reactor->poll(shard->reactor, wait_ns);
-            shard_unpark(shard);
-        } else {
-            reactor->poll(shard->reactor, 0);
-        }
+        shard->rest.events +=
+            wait_ns ? wait_for_events(shard, wait_ns) : reactor->poll(shard->reactor, 0);
     }
 }
 

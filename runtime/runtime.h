@@ -30,6 +30,9 @@ struct runtime_options {
      * logged, no reason not to start. One runtime per process may have it. */
     const char *crash_directory;
     const char *crash_version; /* constant text for the records */
+    /* While events come fast, a shard with nothing to do lets them gather for as long as this
+     * before it looks at them: fewer wakes, later by as much. 0: never. See rest_internal.h. */
+    unsigned batch_wait_us;
 };
 
 /* 0 or a negative errno. The root supervisor's fixed children are started before it returns. */
@@ -67,6 +70,7 @@ struct runtime_counters {
     uint64_t dead_letters, handler_overruns;
     uint64_t memory_message_bytes, memory_actor_bytes, memory_blob_bytes, memory_socket_bytes;
     uint64_t busy_ns, sockets, rings;
+    uint64_t rests; /* of shards that let events gather: batch_wait_us */
 };
 void runtime_counters_read(struct runtime *runtime, struct runtime_counters *counters);
 /* Calls `visit` once per class / per event name counted with actor_count. */

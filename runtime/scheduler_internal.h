@@ -18,6 +18,7 @@
 #include "runtime/reactor.h"
 #include "runtime/recorder_internal.h"
 #include "runtime/registry_internal.h"
+#include "runtime/rest_internal.h"
 #include "runtime/slab_internal.h"
 #include "runtime/stack_internal.h"
 #include "runtime/timer_internal.h"
@@ -60,7 +61,7 @@ struct blame {
 };
 
 struct shard_counters { /* written by the shard, read by others, relaxed */
-    uint64_t turns, messages, messages_cross_shard, busy_ns;
+    uint64_t turns, messages, messages_cross_shard, busy_ns, rests;
     uint64_t actors, restarts, dead_letters;
     uint64_t blob_bytes; /* may wrap below zero: only the sum over shards is a figure */
 };
@@ -111,6 +112,7 @@ struct shard {
     struct lane **lanes_in;
     uint32_t shard_count;
 
+    struct rest rest;
     struct reactor *reactor;
     struct socket_table *sockets;
     struct program_table *programs;
@@ -144,6 +146,7 @@ struct runtime {
     uint16_t node;
     bool pin_threads;
     bool crash_installed; /* by this runtime */
+    uint64_t batch_wait_ns;
     struct shard **shards;
     struct lane *lanes; /* shard_count squared: from by to */
     struct pool *pool;

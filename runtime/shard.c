@@ -298,9 +298,10 @@ static void take_lane(struct shard *shard, struct lane *lane) {
     for (unsigned batches = 0; batches < LANE_BATCHES && messages < TURN_ARRIVALS_MAX; batches++) {
         uint32_t count = lane_take(lane, entries);
         if (!count)
-            return;
+            break;
         messages += take_batch(shard, entries, count);
     }
+    shard->rest.events += messages;
 }
 
 /* What threads that are no shard have sent, oldest first. */
@@ -324,6 +325,7 @@ static void take_arrivals(struct shard *shard) {
     while (message) {
         struct message *next = message->next;
         arrive(shard, message);
+        shard->rest.events++;
         message = next;
     }
 }

@@ -147,7 +147,7 @@ bool uring_has_work(const struct uring *ring) {
             (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
 
-void uring_enter(struct uring *ring, uint64_t timeout_ns) {
+void uring_enter(struct uring *ring, uint64_t timeout_ns, unsigned completions) {
     struct __kernel_timespec timeout = {
         .tv_sec = (long long)(timeout_ns / 1000000000),
         .tv_nsec = (long long)(timeout_ns % 1000000000),
@@ -158,9 +158,10 @@ void uring_enter(struct uring *ring, uint64_t timeout_ns) {
     if (timeout_ns == 0)
         result = io_uring_submit_and_get_events(&ring->io);
     else if (timeout_ns == UINT64_MAX)
-        result = io_uring_submit_and_wait(&ring->io, 1);
+        result = io_uring_submit_and_wait(&ring->io, completions);
     else
-        result = io_uring_submit_and_wait_timeout(&ring->io, &completion, 1, &timeout, NULL);
+        result =
+            io_uring_submit_and_wait_timeout(&ring->io, &completion, completions, &timeout, NULL);
     /* Out of memory, or more completions than the queue holds: what was not submitted is next time.
      */
     CHECK(result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||

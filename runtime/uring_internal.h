@@ -68,8 +68,9 @@ size_t uring_memory_bytes(const struct uring *ring);
 struct io_uring_sqe *uring_submission(struct uring *ring, const void *of, enum uring_tag tag);
 /* True when entering the kernel would do something. */
 bool uring_has_work(const struct uring *ring);
-/* Submits and runs what the kernel has deferred. Waits at most timeout_ns for a completion. */
-void uring_enter(struct uring *ring, uint64_t timeout_ns);
+/* Submits and runs what the kernel has deferred. Waits at most timeout_ns for so many completions.
+ */
+void uring_enter(struct uring *ring, uint64_t timeout_ns, unsigned completions);
 
 static inline uint8_t *uring_buffer(struct uring *ring, unsigned buffer) {
     return ring->buffers + (size_t)buffer * URING_BUFFER_BYTES;

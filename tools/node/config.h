@@ -30,6 +30,7 @@ struct config {
     char data[CONFIG_PATH_MAX];
     char sms_command[CONFIG_PATH_MAX]; /* empty: none */
     uint64_t shards, pool_threads;     /* 0: by the number of cores */
+    uint64_t batch_wait_us;            /* 0: no event waits for others */
     uint64_t store_memory_bytes;
     uint64_t store_reserve_bytes;
     char log_level[16];

@@ -36,6 +36,9 @@ const struct config_key config_keys[] = {
      "libev: everywhere, but each connection takes a descriptor of the process. auto: io_uring "
      "where "
      "it is allowed, else libev; the log says so."},
+    {"batch_wait_us", CONFIG_COUNT, "200", 0, 10000, FIELD(batch_wait_us),
+     "While a node is busy, an event may wait so many microseconds for others, and be handled with "
+     "them: less CPU, later by as much. 0: each is handled at once."},
     {"store_memory", CONFIG_SIZE, "128MiB", 16 * MIB, 1ull << 40, FIELD(store_memory_bytes),
      "Memory of the store: caches and write buffers together."},
     {"store_reserve", CONFIG_SIZE, "64MiB", MIB, 1ull << 40, FIELD(store_reserve_bytes),

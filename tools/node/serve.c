@@ -163,6 +163,7 @@ int serve_run(void *context, const struct heart_start *start) {
         .seams = node_seams(),
         .crash_directory = serve->crashes,
         .crash_version = NODE_VERSION,
+        .batch_wait_us = (unsigned)serve->config->batch_wait_us,
     };
     CHECK(!reactor_find(serve->config->reactor, &options.reactor)); /* the file's words are these */
     struct runtime *runtime;

@@ -164,6 +164,12 @@ static unsigned waiting_poll(struct reactor *reactor, uint64_t timeout_ns) {
     return 0;
 }
 
+static unsigned waiting_rest(struct reactor *reactor, uint64_t timeout_ns) {
+    struct timespec timeout = {.tv_nsec = (long)timeout_ns};
+    nanosleep(&timeout, NULL);
+    return waiting_poll(reactor, 1);
+}
+
 static void waiting_wake(struct reactor *reactor) {
     uint64_t one = 1;
     assert_int_equal(write(reactor->event_fd, &one, sizeof one), sizeof one);
@@ -173,6 +179,7 @@ const struct reactor_ops reactor_waiting = {.name = "waiting",
                                             .create = waiting_create,
                                             .destroy = waiting_destroy,
                                             .poll = waiting_poll,
+                                            .rest = waiting_rest,
                                             .wake = waiting_wake};
 
 static uint64_t real_now_ns(void *context) {

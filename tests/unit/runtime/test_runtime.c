@@ -257,6 +257,39 @@ static void parked_shard_hears_a_thread(void **state) {
     assert_int_equal(context.out_of_order, 0);
 }
 
+/* A message that is published while nobody would wake the shard is found at the end of its rest. */
+static void resting_shard_finds_what_came(void **state) {
+    static const struct supervisor_child children[] = {
+        {.class = &receiver_class, .every_shard = true}};
+    static const struct supervisor_spec spec = {
+        .name = "root", .restarts_max = 1, .children = children, .child_count = 1};
+    struct context context = {0};
+    struct runtime_options options = {.shards = 1,
+                                      .seams = fixture_seams_threads(),
+                                      .root = &spec,
+                                      .context = &context,
+                                      .pool_threads = 1,
+                                      .actors_max = 1000,
+                                      .batch_wait_us = 1000};
+    struct runtime_counters counters = {0};
+    struct runtime *runtime;
+    uint64_t sent = 0;
+    assert_int_equal(runtime_start(&options, &runtime), 0);
+    struct actor_id to = runtime->names[0].actor;
+    while (counters.rests < 100 && sent < NUMBERS) {
+        for (unsigned i = 0; i < 10; i++) {
+            struct message *number = message_of(NUMBER, sent++);
+            runtime_send(runtime, to, &number);
+        }
+        while (fixture_class(runtime, "receiver")->messages < sent)
+            usleep(10);
+        runtime_counters_read(runtime, &counters);
+    }
+    assert_int_equal(stop(runtime, 0), 0);
+    assert_in_range(counters.rests, 100, UINT32_MAX);
+    assert_int_equal(context.numbers[0], sent);
+}
+
 /* --- the watchdog
  * ----------------------------------------------------------------------------------------- */
 
@@ -295,6 +328,7 @@ int main(void) {
         cmocka_unit_test(two_runtimes_live_in_one_process),
         cmocka_unit_test(runtime_ends_when_the_root_gives_up),
         cmocka_unit_test(parked_shard_hears_a_thread),
+        cmocka_unit_test(resting_shard_finds_what_came),
         cmocka_unit_test(watchdog_sees_a_handler_that_does_not_return),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
