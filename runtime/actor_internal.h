@@ -73,6 +73,7 @@ struct timer;
 struct monitor;
 struct link;
 struct call;
+struct group_tie;
 
 /* An allocation of actor_allocate; the bytes follow. */
 struct arena_block {
@@ -89,8 +90,9 @@ struct relations {
     struct monitor *watching; /* monitors of this actor on others */
     struct monitor *watchers; /* others' on this one */
     struct link *links;
-    struct call *calls; /* that wait for their answer */
-    uint32_t call_count;
+    struct call *calls;     /* that wait for their answer */
+    struct group_tie *ties; /* groups that it is in or watches */
+    uint32_t call_count, tie_count;
     /* A supervisor's: the shards on which it may have children. */
     uint64_t brood_shards[SHARDS_MAX / 64];
 };

@@ -76,6 +76,8 @@ static struct message *sign(struct shard *shard, struct message **request, struc
     sent->reference = reference;
     if (class)
         call_address_by_name(sent, class, to.bits);
+    if (__builtin_expect(shard->traces.count != 0, 0))
+        trace_sent(shard, sent);
     return sent;
 }
 

@@ -58,6 +58,11 @@ void control_carry_out(struct shard *shard, struct message *message) {
     case CONTROL_UNLINK:
         link_on_cancel(shard, message->to, message->from);
         break;
+    case CONTROL_GROUP_JOIN:
+    case CONTROL_GROUP_LEAVE:
+        group_on_change(shard, message_as(message, struct control_group), message->from,
+                        message->kind == CONTROL_GROUP_JOIN);
+        break;
     case CONTROL_KILL:
         kill_on_request(shard, message->to, message_as(message, struct control_kill)->reason);
         break;

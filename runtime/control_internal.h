@@ -16,6 +16,8 @@ enum control_kind {
     CONTROL_UNMONITOR, /* struct control_monitor */
     CONTROL_LINK,      /* `to` and `from` are to end together */
     CONTROL_UNLINK,
+    CONTROL_GROUP_JOIN, /* struct control_group: `from` is in it now */
+    CONTROL_GROUP_LEAVE,
     CONTROL_KILL,        /* struct control_kill: `to` ends now */
     CONTROL_SPAWN,       /* struct control_spawn: a fixed child of supervisor `from` */
     CONTROL_BROOD_OPEN,  /* struct control_brood: that shard has children of supervisor `to` */
@@ -26,6 +28,11 @@ enum control_kind {
     CONTROL_TRACE_STOP,  /* the same, only its reference: no more */
 };
 
+/* A group's name as it is compared: zeros behind the text. */
+struct control_group {
+    char name[32];
+    uint64_t key;
+};
 struct control_monitor {
     uint64_t reference;
 };
@@ -85,6 +92,15 @@ void monitor_on_request(struct shard *shard, struct actor_id target, struct acto
 void monitor_on_cancel(struct shard *shard, uint64_t reference);
 void link_on_request(struct shard *shard, struct actor_id to, struct actor_id from);
 void link_on_cancel(struct shard *shard, struct actor_id to, struct actor_id from);
+
+/* --- groups: group.c
+ * ----------------------------------------------------------------------------------------- */
+
+/* An actor of another shard has joined or left. */
+void group_on_change(struct shard *shard, const struct control_group *name, struct actor_id actor,
+                     bool joined);
+void group_leave_all(struct shard *shard, struct actor *actor);
+void groups_finish(struct shard *shard);
 
 /* --- children: brood.c
  * ------------------------------------------------------------------------------- */

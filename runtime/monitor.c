@@ -221,6 +221,7 @@ void relations_end(struct shard *shard, struct actor *actor, int reason) {
         return;
     struct actor_id self = actor_id_of(actor);
     call_end_all(shard, actor);
+    group_leave_all(shard, actor);
     while (relations->watching)
         monitor_forget(shard, relations->watching->reference);
     while (relations->watchers) {

@@ -66,6 +66,12 @@ struct shard_counters { /* written by the shard, read by others, relaxed */
     uint64_t blob_bytes; /* may wrap below zero: only the sum over shards is a figure */
 };
 
+struct group;
+struct groups {
+    struct group **buckets; /* made at first need */
+    uint32_t count;
+};
+
 struct shard {
     struct runtime *runtime;
     const struct seams *seams;
@@ -101,6 +107,7 @@ struct shard {
     struct map broods;   /* supervisor to its first struct brood */
     struct brood *brood_last;
     struct brood *brood_work;
+    struct groups groups;
     uint64_t reference_last;
     struct inspections inspections;
     struct traces traces;

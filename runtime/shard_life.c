@@ -58,6 +58,7 @@ void shard_destroy(struct shard *shard) {
     timer_wheel_finish(&shard->wheel);
     registry_finish(&shard->registry);
     classes_finish(&shard->classes);
+    groups_finish(shard);
     map_finish(&shard->watching);
     map_finish(&shard->watched);
     map_finish(&shard->calls);

@@ -138,7 +138,8 @@ static const char *kind_name(const struct actor *actor, uint16_t kind) {
 }
 
 void trace_begin(struct shard *shard, const struct message *message, uint64_t now_ns) {
-    shard->traces.note = (struct trace_note){.from = message->from,
+    bool stub = message->flags & MESSAGE_STUB;
+    shard->traces.note = (struct trace_note){.from = stub ? message->shared->from : message->from,
                                              .sent_ns = message->sent_ns,
                                              .begun_ns = now_ns,
                                              .bytes = message->allocated_bytes,
