@@ -65,6 +65,8 @@ static void write_runtime(struct metrics_text *text, struct runtime *runtime) {
     counter(text, "pool_jobs_total", counters.pool_jobs);
     counter(text, "supervisor_restarts_total", counters.supervisors_restarts);
     counter(text, "busy_ns_total", counters.busy_ns);
+    counter(text, "handler_overruns_total", counters.handler_overruns);
+    counter(text, "handler_overruns_unreported_total", counters.handler_overruns_unreported);
 }
 
 /* One metric of all classes stands together, as the format wants it. */

@@ -32,6 +32,7 @@ void runtime_counters_read(struct runtime *runtime, struct runtime_counters *cou
     sum.memory_blob_bytes += counter_read(runtime->blob_bytes);
     sum.wakes = counter_read(runtime->wakes);
     sum.handler_overruns = counter_read(runtime->overruns);
+    sum.handler_overruns_unreported = counter_read(runtime->overruns_unreported);
     sum.pool_jobs = counter_read(runtime->pool_jobs);
     sum.pool_queue = counter_read(runtime->pool_queue);
     *counters = sum;

@@ -46,8 +46,10 @@ void crash_put_time(struct crash_text *text, uint64_t unix_s, bool punctuated);
  * before the others are used; the unwinder is loaded too. Not async-signal-safe. */
 void crash_symbols_load(void);
 /* The interrupted code's frames, innermost first: return addresses but for the first. For a signal
- * handler; async-signal-safe. It may fault where memory is broken. */
-unsigned crash_backtrace(const ucontext_t *context, uintptr_t frames[CRASH_FRAMES_MAX]);
+ * handler; async-signal-safe. It may fault where memory is broken; what lies at `stack_end` and
+ * above is not looked at (UINTPTR_MAX: unknown). */
+unsigned crash_backtrace(const ucontext_t *context, uintptr_t stack_end,
+                         uintptr_t frames[CRASH_FRAMES_MAX]);
 /* "append+0x1f (tern-node+0x2a31f)". `innermost`: it is no return address. */
 void crash_put_address(struct crash_text *text, uintptr_t address, bool innermost);
 /* The instruction, the stack's pointer and the frame's of the interrupted code; 0: unknown. */

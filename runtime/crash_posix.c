@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -58,7 +57,7 @@ static struct {
     struct crash_stack stack; /* of the thread that installed */
     pid_t writer;             /* the thread that writes; 0: none. Atomic, relaxed. */
     volatile sig_atomic_t guarded;
-    jmp_buf recover; /* the writer's, while guarded */
+    void *recover[5]; /* the writer's, while guarded: __builtin_setjmp's */
 } crash;
 
 /* --- stacks
@@ -263,7 +262,7 @@ static void write_blame(struct crash *of) {
 static void write_backtrace(struct crash *of) {
     uintptr_t frames[CRASH_FRAMES_MAX];
     crash_put(&of->text, "backtrace:\n");
-    unsigned count = crash_backtrace(of->context, frames);
+    unsigned count = crash_backtrace(of->context, UINTPTR_MAX, frames);
     for (unsigned i = 0; i < count; i++) {
         crash_put(&of->text, "  ");
         crash_put_number(&of->text, i);
@@ -314,7 +313,7 @@ static void write_events(struct crash *of) {
  * -------------------------------------------------------------------------------- */
 
 static void write_part(struct crash *of, void (*write)(struct crash *of)) {
-    if (_setjmp(crash.recover) == 0) {
+    if (__builtin_setjmp(crash.recover) == 0) { /* the library's checks what is broken here */
         crash.guarded = 1;
         write(of);
     } else {
@@ -386,7 +385,7 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
     if (!__atomic_compare_exchange_n(&crash.writer, &writer, thread, false, __ATOMIC_RELAXED,
                                      __ATOMIC_RELAXED)) {
         if (writer == thread && crash.guarded)
-            _longjmp(crash.recover, 1);
+            __builtin_longjmp(crash.recover, 1);
         for (unsigned i = 0; writer != thread && i < WAIT_S; i++)
             sleep(1);
         end_as_default(signal, info);

@@ -14,6 +14,7 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <link.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -121,15 +122,16 @@ static void map_symbols(void) {
     close(fd);
 }
 
-void crash_symbols_load(void) {
-    static bool loaded; /* by the thread that installs; never undone */
+static void load(void) {
     void *frame;
-    if (loaded)
-        return;
-    loaded = true;
     dl_iterate_phdr(add_module, NULL);
     map_symbols();
     backtrace(&frame, 1); /* loads the unwinder, which allocates */
+}
+
+void crash_symbols_load(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, load);
 }
 
 /* --- names
@@ -183,7 +185,7 @@ struct crash_registers crash_registers_of(const ucontext_t *context) {
 
 /* A frame begins with the caller's frame pointer and the return address. */
 __attribute__((no_sanitize_address, no_sanitize_thread)) static unsigned
-follow_frames(struct crash_registers at, uintptr_t frames[CRASH_FRAMES_MAX]) {
+follow_frames(struct crash_registers at, uintptr_t stack_end, uintptr_t frames[CRASH_FRAMES_MAX]) {
     unsigned count = 0;
     if (at.instruction)
         frames[count++] = at.instruction;
@@ -194,7 +196,7 @@ follow_frames(struct crash_registers at, uintptr_t frames[CRASH_FRAMES_MAX]) {
     }
     uintptr_t below = at.stack, frame = at.frame;
     while (count < CRASH_FRAMES_MAX && frame >= below && frame - below < FRAME_BYTES_MAX &&
-           frame % sizeof(uintptr_t) == 0) {
+           frame < stack_end - 2 * sizeof(uintptr_t) && frame % sizeof(uintptr_t) == 0) {
         const uintptr_t *words = (const uintptr_t *)frame; // NOLINT(performance-no-int-to-ptr)
         if (!find_module(words[1]))
             break;
@@ -205,7 +207,8 @@ follow_frames(struct crash_registers at, uintptr_t frames[CRASH_FRAMES_MAX]) {
     return count;
 }
 
-unsigned crash_backtrace(const ucontext_t *context, uintptr_t frames[CRASH_FRAMES_MAX]) {
+unsigned crash_backtrace(const ucontext_t *context, uintptr_t stack_end,
+                         uintptr_t frames[CRASH_FRAMES_MAX]) {
     struct crash_registers at = crash_registers_of(context);
     void *all[CRASH_FRAMES_MAX + 8]; /* the handler's own are the first */
     int count = backtrace(all, sizeof all / sizeof all[0]);
@@ -213,7 +216,7 @@ unsigned crash_backtrace(const ucontext_t *context, uintptr_t frames[CRASH_FRAME
     while (first < count && (uintptr_t)all[first] != at.instruction)
         first++;
     if (count - first < 2)
-        return follow_frames(at, frames);
+        return follow_frames(at, stack_end, frames);
     unsigned kept = 0;
     while (first < count && kept < CRASH_FRAMES_MAX)
         frames[kept++] = (uintptr_t)all[first++];

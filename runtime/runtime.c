@@ -79,6 +79,8 @@ int runtime_create(const struct runtime_options *options, struct runtime **creat
     runtime->pin_threads = options->pin_threads;
     runtime->root = options->root;
     runtime->batch_wait_ns = options->batch_wait_us * (uint64_t)1000;
+    runtime->watchdog_budget_ms =
+        options->watchdog_budget_ms ? options->watchdog_budget_ms : WATCHDOG_BUDGET_MS;
     if (runtime->shard_count > SHARDS_MAX || runtime->node >= 1u << ID_NODE_BITS ||
         actors_max >= ID_SLOTS_MAX) {
         free(runtime);
@@ -258,6 +260,8 @@ static void *thread_run(void *argument) {
     struct crash_stack stack;
     thread_name("shard", shard->index);
     crash_stack_enter(&stack);
+    shard->stack_end = thread_stack_end();
+    __atomic_store_n(&shard->thread_id, gettid(), __ATOMIC_RELAXED);
     shard_enter(shard);
     if (runtime->pin_threads)
         pin(shard->index);
@@ -280,8 +284,9 @@ static void *thread_run(void *argument) {
 
 static int start_threads(struct runtime *runtime) {
     int error = 0;
-    if (runtime->seams.watchdog)
-        error = runtime->seams.watchdog->create(runtime, &runtime->watchdog);
+    if (runtime->seams.watchdog && runtime->watchdog_budget_ms != WATCHDOG_OFF)
+        error = runtime->seams.watchdog->create(runtime, runtime->watchdog_budget_ms,
+                                                &runtime->watchdog);
     while (!error && runtime->threads_started < runtime->shard_count) {
         struct shard *shard = runtime->shards[runtime->threads_started];
         error = thread_create_quiet(&shard->thread, thread_run, shard);

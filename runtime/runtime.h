@@ -33,6 +33,8 @@ struct runtime_options {
     /* While events come fast, a shard with nothing to do lets them gather for as long as this
      * before it looks at them: fewer wakes, later by as much. 0: never. See rest_internal.h. */
     unsigned batch_wait_us;
+    /* A handler that runs longer is reported (watchdog.h). 0: 25; WATCHDOG_OFF: none is. */
+    uint32_t watchdog_budget_ms;
 };
 
 /* 0 or a negative errno. The root supervisor's fixed children are started before it returns. */
@@ -67,7 +69,8 @@ struct runtime_class_counters {
 struct runtime_counters {
     uint64_t turns, messages, messages_cross_shard, wakes, timers_pending;
     uint64_t actors, supervisors_restarts, pool_jobs, pool_queue;
-    uint64_t dead_letters, handler_overruns;
+    uint64_t dead_letters;
+    uint64_t handler_overruns, handler_overruns_unreported; /* of the watchdog */
     uint64_t memory_message_bytes, memory_actor_bytes, memory_blob_bytes, memory_socket_bytes;
     uint64_t busy_ns, sockets, rings;
     uint64_t rests; /* of shards that let events gather: batch_wait_us */

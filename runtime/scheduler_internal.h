@@ -60,6 +60,8 @@ struct blame {
     unsigned message; /* of this turn of the actor: another one's blame is void */
 };
 
+struct stuck; /* watchdog_thread.c's own */
+
 struct shard_counters { /* written by the shard, read by others, relaxed */
     uint64_t turns, messages, messages_cross_shard, busy_ns, rests;
     uint64_t actors, restarts, dead_letters;
@@ -131,6 +133,9 @@ struct shard {
     /* For the watchdog (relaxed): the class of what runs, NULL between actors. Whether it is still
      * the same handler, the recorder's count says. */
     const struct actor_class *watch_class;
+    struct stuck *stuck; /* the watchdog's, for this shard's signal handler; NULL: none */
+    pid_t thread_id;     /* relaxed; 0: not started */
+    uintptr_t stack_end; /* the thread's, above everything; 0: unknown */
     _Alignas(64) struct recorder recorder;
 
     /* What other threads write. */
@@ -176,9 +181,10 @@ struct runtime {
     unsigned threads_started;
     bool is_quiet;                  /* all shards have ended and the pool has: under `lock` */
     uint64_t pool_jobs, pool_queue; /* relaxed, by the pool */
-    uint64_t overruns;              /* relaxed, by the watchdog */
-    uint64_t wakes;                 /* relaxed, by who wakes */
-    uint64_t blob_bytes;            /* relaxed, by threads that are no shard */
+    uint64_t overruns, overruns_unreported; /* relaxed, by the watchdog */
+    uint32_t watchdog_budget_ms;
+    uint64_t wakes;      /* relaxed, by who wakes */
+    uint64_t blob_bytes; /* relaxed, by threads that are no shard */
 };
 
 extern __thread struct shard *shard_of_thread;
@@ -254,6 +260,8 @@ bool runtime_wants(struct shard *shard);
 
 /* The calling thread's name, "shard 3", for those who look at the process. */
 void thread_name(const char *kind, unsigned index);
+/* Where the calling thread's stack ends, above everything on it; 0: unknown. */
+uintptr_t thread_stack_end(void);
 /* A thread with all signals blocked but those of its own faults. 0 or a negative errno. */
 int thread_create_quiet(pthread_t *thread, void *(*run)(void *argument), void *argument);
 

@@ -13,6 +13,18 @@ void thread_name(const char *kind, unsigned index) {
     pthread_setname_np(pthread_self(), name);
 }
 
+uintptr_t thread_stack_end(void) {
+    pthread_attr_t attributes;
+    void *stack = NULL;
+    size_t bytes = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return 0;
+    if (pthread_attr_getstack(&attributes, &stack, &bytes) != 0)
+        bytes = 0;
+    pthread_attr_destroy(&attributes);
+    return (uintptr_t)stack + bytes;
+}
+
 /* An overflow meets it, whatever the frame's size: crash_posix.c says what it was. */
 #define GUARD_BYTES (256u * 1024)
 
@@ -20,6 +32,7 @@ int thread_create_quiet(pthread_t *thread, void *(*run)(void *argument), void *a
     sigset_t all, before;
     sigfillset(&all);
     crash_signals_unblock(&all);
+    sigdelset(&all, WATCHDOG_SIGNAL);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);

@@ -33,6 +33,7 @@ struct config {
     uint64_t batch_wait_us;            /* 0: no event waits for others */
     uint64_t store_memory_bytes;
     uint64_t store_reserve_bytes;
+    uint64_t watchdog_budget_ms; /* 0: no watchdog */
     char log_level[16];
     char reactor[16];
     struct node_limits limits;

@@ -43,6 +43,8 @@ const struct config_key config_keys[] = {
      "Memory of the store: caches and write buffers together."},
     {"store_reserve", CONFIG_SIZE, "64MiB", MIB, 1ull << 40, FIELD(store_reserve_bytes),
      "New mail is refused when less disk than this is free."},
+    {"watchdog_budget_ms", CONFIG_COUNT, "25", 0, 60000, FIELD(watchdog_budget_ms),
+     "A handler that runs longer is reported in the log, with where it is. 0: none is."},
     {"log_level", CONFIG_WORD, "info", CONFIG_WORDS_LOG_LEVEL, 0, FIELD(log_level),
      "How much the log says."},
     {"connections_max", CONFIG_COUNT, "1000000", 1, 1u << 30, FIELD(limits.connections_max),

@@ -11,6 +11,7 @@
 #include "runtime/log.h"
 #include "runtime/reactor.h"
 #include "runtime/runtime.h"
+#include "runtime/watchdog.h"
 #include "storage/meta.h"
 #include "tools/node/identity.h"
 #include "tools/node/node_seams.h"
@@ -155,6 +156,7 @@ int serve_run(void *context, const struct heart_start *start) {
         return exit_status_of(result);
     if (start->refuse_strangers)
         strangers_refuse(&served->node);
+    const uint64_t watchdog_budget_ms = serve->config->watchdog_budget_ms;
     struct runtime_options options = {
         .shards = served->node.shards,
         .pool_threads = (unsigned)serve->config->pool_threads,
@@ -164,6 +166,7 @@ int serve_run(void *context, const struct heart_start *start) {
         .crash_directory = serve->crashes,
         .crash_version = NODE_VERSION,
         .batch_wait_us = (unsigned)serve->config->batch_wait_us,
+        .watchdog_budget_ms = watchdog_budget_ms ? (uint32_t)watchdog_budget_ms : WATCHDOG_OFF,
     };
     CHECK(!reactor_find(serve->config->reactor, &options.reactor)); /* the file's words are these */
     struct runtime *runtime;
