@@ -43,8 +43,8 @@ struct target {
     bool shown_pending;     /* shown, not yet committed */
     bool read, read_asked;  /* a read receipt was answered; is to be sent */
     bool excused;           /* its sender was told that it was set aside */
-    uint8_t state[2];       /* the highest status that each of the sender's devices has seen */
-    uint32_t connection[2]; /* on which connection of theirs */
+    uint8_t state[2]; /* the highest status that each of the sender's devices has heard */
+    uint8_t heard[2]; /* bits of those that it has */
 };
 
 struct message_record {
