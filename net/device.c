@@ -32,22 +32,26 @@ static uint64_t least(uint64_t a, uint64_t b) {
 
 /* ---------------------------------------------------------------- life */
 
-struct device *device_create(const struct device_config *config, void *context) {
+static void load_saved(struct device *device) {
     struct device_saved saved = {0};
+    if (device->config->storage->load != NULL)
+        device->config->storage->load(device->context, &saved);
+    device->epoch = saved.epoch;
+    device->cursor = device->received = saved.cursor;
+    device_outbox_load(device, &saved);
+}
+
+struct device *device_create(const struct device_config *config, void *context) {
     CHECK(config->random_bytes != NULL && config->storage->identity != NULL);
     CHECK(config->storage->pin_load != NULL && config->events != NULL);
     struct device *device = calloc(1, sizeof *device);
     if (device == NULL)
         return NULL;
-    if (config->storage->load != NULL)
-        config->storage->load(context, &saved);
     device->magic = DEVICE_MAGIC;
     device->config = config;
     device->context = context;
-    device->epoch = saved.epoch;
-    device->cursor = device->received = saved.cursor;
     device->ack_ms = device->leave_ms = DEVICE_NEVER;
-    device_outbox_load(device, &saved);
+    load_saved(device);
     return device;
 }
 
@@ -205,6 +209,9 @@ void device_disconnected(struct device *device, uint64_t now_ms) {
     device->reconnect_ms = choose_reconnect(device, now_ms);
     device_outbox_disconnected(device);
     device_inbox_commit(device);
+    if (device->reload && device->config->storage->load != NULL)
+        load_saved(device);
+    device->reload = false;
     if (device->config->events->closed != NULL)
         device->config->events->closed(device->context, device->end, device->detail);
 }

@@ -83,7 +83,8 @@ struct device_storage {
     /* Trust on first use: keep this one. 0, or negative: refuse. NULL: refuse whoever isn't pinned.
      */
     int (*pin_save)(void *context, const uint8_t cluster_key[CERTIFICATE_KEY_BYTES]);
-    /* What was saved before; once, in device_create. NULL: nothing. */
+    /* What was saved before; in device_create, and when the connection on which a commit failed has
+     * ended. NULL: nothing. */
     void (*load)(void *context, struct device_saved *saved);
     /* All mail up to this cursor is stored; becomes durable with commit. NULL: not kept, and each
      * connection gets all unacknowledged mail again. */

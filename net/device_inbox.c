@@ -116,6 +116,7 @@ static void save_cursor(struct device *device) {
 }
 
 int device_inbox_commit(struct device *device) {
+    uint64_t stored = device->cursor;
     if (!device->dirty)
         return 0;
     device->dirty = false;
@@ -125,6 +126,8 @@ int device_inbox_commit(struct device *device) {
     int error = device->config->storage->commit(device->context);
     if (error == 0)
         return 0;
+    device->cursor = stored; /* the next hello must not acknowledge what was not stored */
+    device->reload = true;
     return device_fail(device, DEVICE_END_STORAGE, error, WEBSOCKET_CLOSE_GOING_AWAY);
 }
 

@@ -72,7 +72,8 @@ struct device {
     uint8_t attempts; /* connections in a row that did not live */
     uint8_t jitter;   /* of the heartbeat, drawn per connection */
     bool registered;
-    bool dirty; /* events were told that commit has not covered */
+    bool dirty;  /* events were told that commit has not covered */
+    bool reload; /* a commit failed: what is stored is less than what is known here */
     bool ping_wanted;
     bool pong_wanted;
     const struct device_config *config;
@@ -179,6 +180,7 @@ int device_inbox_acknowledge(struct device *device);
 
 /* ---------------------------------------------------------------- device_outbox.c */
 
+/* Also when a commit has failed: answers that were not stored are awaited again. */
 void device_outbox_load(struct device *device, const struct device_saved *saved);
 /* A welcome: everything unanswered is sent again. */
 void device_outbox_welcome(struct device *device, uint64_t next_send);

@@ -41,6 +41,7 @@ void device_outbox_load(struct device *device, const struct device_saved *saved)
                                                                                  : device->send_end;
     device->request_low = device->request_next = 1;
     device->sends_max = DEVICE_SENDS_MAX;
+    device->waiting = device->answered = device->held = 0;
 }
 
 /* A node that waits for a number beyond ours knows of sends that we have forgotten: an old backup,

@@ -55,6 +55,41 @@ static void mail_that_cannot_be_made_durable_is_not_acknowledged(void **state) {
     assert_int_equal(owner->device->end, DEVICE_END_STORAGE);
 }
 
+/* The owner has rolled back, so the next hello must not acknowledge what it had been given. */
+static void failed_commit_leaves_the_cursor_where_it_was(void **state) {
+    struct owner *owner = *state;
+    struct device_saved stored;
+    struct wire_frame mail = owner_mail(1, "a");
+    owner_hear(owner, &mail);
+    stored = owner->saved;
+    mail = owner_mail(2, "b");
+    owner->commit_error = -ENOSPC;
+    owner_hear(owner, &mail);
+    owner->commit_error = 0;
+    owner->saved = stored;
+    owner_cut(owner);
+    owner_connect(owner);
+    assert_int_equal(owner->node.hello.epoch, 7);
+    assert_int_equal(owner->node.hello.cursor, 1);
+}
+
+/* An answer whose commit failed is awaited again: to the owner the message is still on its way. */
+static void failed_commit_takes_an_answer_back(void **state) {
+    struct owner *owner = *state;
+    struct device_saved stored;
+    uint64_t number = owner_send(owner, "a");
+    owner_pump(owner);
+    stored = (struct device_saved){.send_low = number, .next_send = number + 1};
+    owner->commit_error = -ENOSPC;
+    owner_hear_answer(owner, owner_ref(number), WIRE_CODE_OK, 0);
+    owner->commit_error = 0;
+    owner->saved = stored;
+    owner_cut(owner);
+    assert_int_equal(device_sends_open(owner->device), 1);
+    owner_connect(owner);
+    assert_int_equal(owner->node.hello.send_low, number);
+}
+
 static void known_mail_is_acknowledged_and_not_shown(void **state) {
     struct owner *owner = *state;
     struct wire_frame mail = owner_mail(1, "a");
@@ -292,6 +327,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(mail_is_acknowledged_after_commit_and_in_one_frame),
         TEST(mail_that_cannot_be_made_durable_is_not_acknowledged),
+        TEST(failed_commit_leaves_the_cursor_where_it_was),
+        TEST(failed_commit_takes_an_answer_back),
         TEST(known_mail_is_acknowledged_and_not_shown),
         TEST(refusal_goes_ahead_of_what_covers_it),
         TEST(mail_left_for_later_holds_back_what_covers_it),
