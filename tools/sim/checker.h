@@ -38,13 +38,12 @@ struct promise {
 /* A message at one of the devices that it is for. */
 struct target {
     unsigned client;
-    bool copy;              /* for the sender's own other device */
-    bool shown;             /* stored durably by the device */
-    bool shown_pending;     /* shown, not yet committed */
-    bool read, read_asked;  /* a read receipt was answered; is to be sent */
-    bool excused;           /* its sender was told that it was set aside */
-    uint8_t state[2]; /* the highest status that each of the sender's devices has heard */
-    uint8_t heard[2]; /* bits of those that it has */
+    bool copy;             /* for the sender's own other device */
+    bool shown;            /* stored durably by the device */
+    bool shown_pending;    /* shown, not yet committed */
+    bool read, read_asked; /* a read receipt was answered; is to be sent */
+    bool excused;          /* its sender was told that it was set aside */
+    uint8_t state[2];      /* the highest status that each of the sender's devices has heard */
 };
 
 struct message_record {
@@ -65,6 +64,7 @@ struct checker {
     uint32_t count, capacity;
     struct promise promises[PROMISE_KINDS];
     uint64_t refused, stored_keys_peak;
+    uint64_t receipts_late; /* below what the same device had heard before: harmless */
 };
 
 const char *promise_name(enum promise_kind kind);

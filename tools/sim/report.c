@@ -57,8 +57,9 @@ static void print_command(const struct world *world, const struct world_options 
 static void print_long(const struct world *world) {
     struct totals totals = count_totals(world);
     printf("  messages   %" PRIu32 " written, %" PRIu64 " told sent, %" PRIu64
-           " refused, shown %" PRIu64 " times\n",
-           world->checker.count, totals.told_sent, world->checker.refused, totals.shown);
+           " refused, shown %" PRIu64 " times; %" PRIu64 " receipts came late\n",
+           world->checker.count, totals.told_sent, world->checker.refused, totals.shown,
+           world->checker.receipts_late);
     printf("  node       %" PRIu64 " starts, %" PRIu64 " handlers\n", totals.node_starts,
            world->handlers);
     printf("  devices    %u of %u users, %" PRIu64 " connections, %" PRIu64 " crashes\n",
