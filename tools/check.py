@@ -25,6 +25,12 @@ FOLDERS = ("runtime", "storage", "net", "actors", "tools", "bench", "tests")
 STEP_SECONDS_MAX = 600
 SCENARIO_SECONDS_MAX = 900
 FUZZ_SECONDS = 4
+SIM_SECONDS = 60
+# Those that the node bears in every seed seen. The others (tern-sim's defaults) still find seeds in which order
+# or the emptying of the store is broken; `scons soak` runs them all. Empty this list when they do not.
+SIM_FAULTS = ("all=0", "delay=4", "reset=0.6", "vanish=0.3", "partition=0.3", "cut_to_node=0.3", "cut_to_device=0.3",
+              "slow_reader=0.3", "device_crash=0.8", "device_disk=0.4", "device_away=0.8", "stall=0.6",
+              "fail_connection=0.4")
 ON_LIBEV = ("bad_input", "chat", "foreign_client", "kill_9", "node_life")  # tests/README.md says why
 
 
@@ -137,6 +143,14 @@ def check_fuzzers():
     return sum(passed for passed, _ in counts), sum(failed for _, failed in counts)
 
 
+def check_seeds():
+    """Fresh seeds of the simulator; the base seed is shown, so that what it found can be found again."""
+    faults = [argument for fault in SIM_FAULTS for argument in ("--fault", fault)]
+    status, output = run(["/usr/bin/python3", "tests/sim/run_seeds.py", "--seconds", str(SIM_SECONDS), *faults])
+    print(output.rstrip()[-12000:] if status else "    " + output.strip().replace("\n", "; "))
+    return (0, 1) if status else (1, 0)
+
+
 def content_key(path, seen):
     """Add to `seen` this file and all of ours that it includes, whose content decides what clang-tidy says."""
     if path in seen or not os.path.isfile(path):
@@ -185,6 +199,8 @@ STEPS = [
                                                               "build/debug-address-undefined/tools")),
     ("scenarios", lambda: check_pytest("tests/scenario")),
     ("scenarios of connections, on libev", check_libev),
+    ("simulator", lambda: check_pytest("tests/sim")),
+    ("simulator, fresh seeds", check_seeds),
     ("unit tests, sanitized", lambda: check_units("debug-address-undefined")),
     ("build, thread sanitizer", lambda: build("sanitize=thread", "build/debug-thread/tests/unit/runtime")),
     ("unit tests of runtime, thread-sanitized", lambda: check_units("debug-thread")),
