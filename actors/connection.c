@@ -21,7 +21,9 @@
 
 #include "actors/connection_internal.h"
 #include "actors/node.h"
+#include "actors/quarantine.h"
 #include "runtime/check.h"
+#include "runtime/crash.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -311,7 +313,11 @@ static void connection_on_answer(void *state, struct message **message) {
 }
 
 static void connection_on_mail(void *state, struct message **message) {
+    const struct connection *connection = state;
+    const struct quarantine_sending sending = {{connection->user, connection->device}, *message};
+    actor_blame(quarantine_describe, &sending);
     connection_send_mail(state, *message);
+    actor_blame(NULL, NULL);
 }
 
 static void connection_on_status(void *state, struct message **message) {

@@ -7,6 +7,7 @@
  * that is not in it, because it was written since, begins the next one.
  */
 #include "actors/mailbox_internal.h"
+#include "actors/quarantine.h"
 #include "net/wire.h"
 #include "runtime/log.h"
 
@@ -178,6 +179,43 @@ static bool set_aside(struct mailbox *mailbox, struct device *device, struct ent
     return true;
 }
 
+/* It brought the node down twice (quarantine.h). */
+static bool is_blamed_stored(const struct mailbox *mailbox, const struct device *device,
+                             const struct record_queued *queued) {
+    const struct quarantine *quarantine = node_current()->quarantine;
+    const struct record_mail *record = &queued->mail;
+    const struct quarantine_mail mail = {
+        .to = {mailbox->user, device->number},
+        .from = {record->sender_user, record->sender_device},
+        .id = record->message_id,
+        .ciphertext = queued->ciphertext,
+        .ciphertext_bytes = record->ciphertext_bytes,
+        .external = queued->external,
+        .external_bytes = record->external_bytes,
+    };
+    return quarantine && quarantine_has(quarantine, &mail);
+}
+
+/* The same of one that is in memory: it is stored first, since only a stored one is set aside. */
+static bool is_blamed_held(const struct mailbox *mailbox, const struct device *device,
+                           const struct entry *entry) {
+    const struct quarantine *quarantine = node_current()->quarantine;
+    if (!quarantine || entry->kind != RECORD_MAIL)
+        return false;
+    const struct mailbox_deliver *deliver = message_as(entry->deliver, struct mailbox_deliver);
+    const uint8_t *content = entry->deliver->blob ? blob_bytes(entry->deliver->blob) : NULL;
+    const struct quarantine_mail mail = {
+        .to = {mailbox->user, device->number},
+        .from = deliver->sender,
+        .id = deliver->id,
+        .ciphertext = content + entry->offset,
+        .ciphertext_bytes = entry->length,
+        .external = content + deliver->spans.recipients_bytes,
+        .external_bytes = deliver->spans.external_bytes,
+    };
+    return content && quarantine_has(quarantine, &mail);
+}
+
 /* False: nothing was sent. */
 static bool send_stored(struct mailbox *mailbox, struct device *device, struct entry *entry,
                         const struct page_walk *walk) {
@@ -191,6 +229,9 @@ static bool send_stored(struct mailbox *mailbox, struct device *device, struct e
         uint64_t chat = queued.entry == RECORD_MAIL ? queued.mail.chat : 0;
         return set_aside(mailbox, device, entry, value, chat, "it was never answered");
     }
+    if (queued.entry == RECORD_MAIL && is_blamed_stored(mailbox, device, &queued))
+        return set_aside(mailbox, device, entry, value, queued.mail.chat,
+                         "it brought the node down twice");
     if (queued.entry == RECORD_MAIL)
         return send_stored_mail(mailbox, device, entry, walk->blob, &queued);
     struct connection_status status = {
@@ -246,6 +287,11 @@ static bool pump_one(struct mailbox *mailbox, struct device *device, struct page
     }
     if (!window_has_room(queue, entry))
         return false;
+    if (entry->state != ENTRY_STORED && is_blamed_held(mailbox, device, entry)) {
+        if (entry->state == ENTRY_HELD)
+            queue_store(mailbox, device, entry);
+        return false;
+    }
     if (entry->state != ENTRY_STORED)
         return entry->sequence < device->sequence_durable && !gathers(queue, entry) &&
                send_held(mailbox, device, entry);

@@ -18,6 +18,7 @@
 struct address_limits; /* address_limits.h */
 struct connection;
 struct engine;
+struct quarantine;
 
 /* Limits and times, from the cluster file; defaults in node_limits_default (node.c). */
 struct node_limits {
@@ -72,6 +73,7 @@ struct node {
 
     /* Until then (monotonic) keys that no account has are refused: the node crashed too often. */
     uint64_t strangers_refused_until_ms;
+    const struct quarantine *quarantine; /* quarantine.h; NULL: nothing */
 
     struct node_shard shard[NODE_SHARDS_MAX];
 

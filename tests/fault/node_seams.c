@@ -5,8 +5,12 @@
  *
  * TERN_FAULTS="mailbox=0.001,connection=0.001,committer=0.0005" gives the chance per message and
  * class; TERN_FAULTS_SEED makes the draws of a thread repeatable. No other program links this file.
+ *
+ * TERN_FAULT_CRASH="text": a connection that is to send its device a mail with this text in it
+ * writes to address 16. (The linker puts __wrap_connection_send_mail before the real one.)
  */
 #include "tools/node/node_seams.h"
+#include "actors/messages.h"
 #include "runtime/actor.h"
 
 #include <pthread.h>
@@ -43,6 +47,19 @@ static int fault(void *context, const struct actor_class *class, uint16_t kind) 
         if (strcmp(rates[i].class, class->name) == 0)
             return draw() < rates[i].below ? ACTOR_FAULT : 0;
     return 0;
+}
+
+struct connection;
+void __real_connection_send_mail(struct connection *connection, struct message *message);
+void __wrap_connection_send_mail(struct connection *connection, struct message *message);
+
+void __wrap_connection_send_mail(struct connection *connection, struct message *message) {
+    const char *text = getenv("TERN_FAULT_CRASH");
+    const struct connection_mail *mail = message_as(message, struct connection_mail);
+    const uint8_t *content = blob_bytes(message->blob) + mail->ciphertext_offset;
+    if (text && memmem(content, mail->ciphertext_bytes, text, strlen(text)))
+        *(volatile int *)(uintptr_t)16 = 0; // NOLINT(performance-no-int-to-ptr)
+    __real_connection_send_mail(connection, message);
 }
 
 static void rates_read(const char *text) {

@@ -6,6 +6,7 @@
 #include "tools/node/serve.h"
 
 #include "actors/address_limits.h"
+#include "actors/quarantine.h"
 #include "actors/user_id.h"
 #include "net/key_text.h"
 #include "runtime/log.h"
@@ -29,6 +30,7 @@ struct served {
     struct node node;
     struct identity identity;
     struct engine *engine;
+    struct quarantine *quarantine;
     int fds[HEART_LISTENERS_MAX];
     char home_address[sizeof(((struct config *)0)->home_address)];
 };
@@ -154,6 +156,11 @@ int serve_run(void *context, const struct heart_start *start) {
     int result = serve_open(served, serve);
     if (result)
         return exit_status_of(result);
+    served->quarantine = quarantine_read(serve->crashes);
+    served->node.quarantine = served->quarantine;
+    if (served->quarantine)
+        log_warning("%u mails that brought the node down twice are set aside when they come up",
+                    quarantine_count(served->quarantine));
     if (start->refuse_strangers)
         strangers_refuse(&served->node);
     const uint64_t watchdog_budget_ms = serve->config->watchdog_budget_ms;
@@ -180,6 +187,7 @@ int serve_run(void *context, const struct heart_start *start) {
     runtime_destroy(runtime);
     engine_close(served->engine);
     address_limits_destroy(served->node.addresses);
+    quarantine_destroy(served->quarantine);
     free(served);
     return result;
 }

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mail that brings the node down twice is set aside. Accuses: actors/quarantine, runtime/crash_posix, runtime/heart."""
+import asyncio
+import os
+import re
+
+import websockets.exceptions
+
+from foreign import Device
+from harness import ROOT, wait_until
+
+FAULTS = os.path.join(ROOT, "build", "test-bin", "tern-node-faults")
+LOST = (OSError, websockets.exceptions.WebSocketException, asyncio.TimeoutError, EOFError)
+
+
+def records(node):
+    folder = os.path.join(node.data, "crashes")
+    return sorted(os.path.join(folder, name) for name in os.listdir(folder))
+
+
+async def come_back(device):
+    for _ in range(200):
+        try:
+            await asyncio.wait_for(device.connect(), 5)
+            return
+        except LOST:
+            await asyncio.sleep(0.1)
+    raise AssertionError("the node did not come back")
+
+
+async def crash_by_fetching(node, device):
+    """The device fetches its mail, and the node dies of it: twice, and is there again."""
+    for _ in range(200):
+        try:
+            await asyncio.wait_for(device.connect(), 5)
+            await device.receive(1, 10)
+            raise AssertionError("the mail came through")
+        except LOST:
+            if len(records(node)) == 2:
+                break
+            await asyncio.sleep(0.1)
+    wait_until(lambda: node.log_text().count("is ready") == 3, what="the second restart")
+
+
+def test_mail_that_crashes_the_node_twice_is_set_aside_and_nobody_elses(make_node):
+    node = make_node(program=FAULTS, environment={"TERN_FAULT_CRASH": "p0ison"})
+
+    async def scenario():
+        people = []
+        for i in range(3):
+            person = Device(node.url)
+            await person.connect()
+            await person.register("+1555000200%d" % i, "Person %d" % i, node.code)
+            people.append(person)
+        ada, ben, eve = people
+        await ben.close()
+        poison = await eve.send(ben.user, b"this is p0ison")
+        innocent = await ada.send(ben.user, b"harmless")
+        await crash_by_fetching(node, ben)
+        for device in (ada, eve, ben):
+            await come_back(device)
+        await ben._until(lambda: any(m[8] == b"harmless" for m in ben.mail), 20)
+        await ben.acknowledge()
+        assert all(b"p0ison" not in m[8] for m in ben.mail)
+        await eve.wait_status(7, poison, 20)
+        assert not any(innocent in s[6] for s in ada.statuses if s[1] == 7)
+        assert node.metric('tern_events_total{name="mail_set_aside"}') == 1
+        # It stays so after another start.
+        node.stop()
+        node.start()
+        await come_back(ben)
+        await come_back(ada)
+        more = await ada.send(ben.user, b"after it")
+        await ben._until(lambda: any(m[8] == b"after it" for m in ben.mail), 20)
+        assert more and all(b"p0ison" not in m[8] for m in ben.mail)
+
+    asyncio.run(asyncio.wait_for(scenario(), 150))
+    assert len(records(node)) == 2
+    texts = [open(path, encoding="utf-8").read() for path in records(node)]
+    blames = {re.search(r"^blame: (.*)$", text, re.MULTILINE).group(1) for text in texts}
+    assert len(blames) == 1 and re.fullmatch(r"mail to=\d+/\d+ from=\d+/\d+ id=[0-9a-f]{32} hash=[0-9a-f]{32}",
+                                             blames.pop())
+    for path, text in zip(records(node), texts):
+        assert "p0ison" not in text, "a record never holds what a message holds"
+        assert os.stat(path).st_mode & 0o777 == 0o600
+        assert "\nclass: connection\n" in text and "\naddress: 0x10\n" in text and text.endswith("\nend\n")
+        assert path in node.log_text(), "the heart says where it is"
+    assert "set aside: it brought the node down twice" in node.log_text()
