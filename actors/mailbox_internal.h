@@ -165,7 +165,8 @@ struct device {
     uint8_t key[FORMAT_KEY_BYTES];
     struct actor_id connection; /* nobody: offline */
     uint64_t monitor;           /* of the connection */
-    uint32_t ack_ms8;           /* smoothed time to acknowledge, in eighths of a ms; 0: unknown */
+    uint16_t ack_ms8;           /* smoothed time to acknowledge, in eighths of a ms; 0: unknown */
+    uint16_t ack_deviation_ms4; /* and its smoothed deviation, in quarters */
     uint32_t flying;            /* so many sequences above `durable` are with the committer */
     /* The next to be taken; those below `durable` may be told to others; those below `reserved` are
      * asked for. */

@@ -19,8 +19,9 @@
 
 #define RING_FIRST 8u
 #define SEQUENCE_BLOCK 4096u
-#define HOLD_UNKNOWN_MS 100u   /* before a device has acknowledged anything */
-#define EXPIRE_AT_ONCE_MAX 32u /* each moves what is behind it */
+#define HOLD_UNKNOWN_MS 100u    /* before a device has acknowledged anything */
+#define ACK_SAMPLE_MS_MAX 4000u /* longer ones count as this: eight of it fit 16 bits */
+#define EXPIRE_AT_ONCE_MAX 32u  /* each moves what is behind it */
 
 /* --- the ring --- */
 
@@ -174,11 +175,18 @@ void queue_store_held(struct mailbox *mailbox, struct device *device) {
     queue->held_low = index;
 }
 
+/* As TCP waits for an acknowledgement (RFC 6298): the smoothed time and four deviations of it, for
+ * under load times scatter, and what is stored although its acknowledgement was on its way was
+ * stored for nothing. At least twice the smoothed time. */
 static uint32_t hold_ms(const struct device *device) {
     const struct node_limits *limits = &node_current()->limits;
-    uint32_t twice_ms = device->ack_ms8 ? device->ack_ms8 / 4 : HOLD_UNKNOWN_MS;
-    twice_ms = twice_ms < limits->hold_ms_min ? limits->hold_ms_min : twice_ms;
-    return twice_ms > limits->hold_ms_max ? limits->hold_ms_max : twice_ms;
+    uint32_t twice_ms = device->ack_ms8 / 4u;
+    uint32_t ms = device->ack_ms8 / 8u + device->ack_deviation_ms4;
+    if (!device->ack_ms8)
+        ms = HOLD_UNKNOWN_MS;
+    ms = ms < twice_ms ? twice_ms : ms;
+    ms = ms < limits->hold_ms_min ? limits->hold_ms_min : ms;
+    return ms > limits->hold_ms_max ? limits->hold_ms_max : ms;
 }
 
 void queue_hold_begin(struct mailbox *mailbox, struct device *device) {
@@ -250,8 +258,17 @@ static void note_ack_time(struct device *device, const struct entry *entry) {
     uint32_t ms = mailbox_now() - entry->sent_ms;
     if (entry->attempt > 1 || ms > 60000)
         return;
-    ms += ms == 0;
-    device->ack_ms8 = device->ack_ms8 ? device->ack_ms8 - device->ack_ms8 / 8 + ms : 8 * ms;
+    ms = ms == 0 ? 1 : ms > ACK_SAMPLE_MS_MAX ? ACK_SAMPLE_MS_MAX : ms;
+    if (!device->ack_ms8) {
+        device->ack_ms8 = (uint16_t)(8 * ms);
+        device->ack_deviation_ms4 = (uint16_t)(2 * ms);
+        return;
+    }
+    uint32_t smoothed_ms = device->ack_ms8 / 8u;
+    uint32_t off_ms = ms > smoothed_ms ? ms - smoothed_ms : smoothed_ms - ms;
+    device->ack_deviation_ms4 =
+        (uint16_t)(device->ack_deviation_ms4 - device->ack_deviation_ms4 / 4 + off_ms);
+    device->ack_ms8 = (uint16_t)(device->ack_ms8 - device->ack_ms8 / 8 + ms);
 }
 
 /* --- acknowledgements --- */

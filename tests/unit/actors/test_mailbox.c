@@ -48,6 +48,22 @@ static void held_mail_not_acked_is_stored_and_then_sent(void **state) {
     assert_int_equal(hand_stored(BOB, 1), 1);
 }
 
+/* Acknowledged after 5 ms mostly, after 80 now and then: twice the mean would store it. */
+static void hold_bears_times_that_scatter(void **state) {
+    meet();
+    phone_attach(&bob, BOB, 1);
+    for (unsigned i = 1; i <= 24; i++) {
+        uint64_t ref = phone_send(&ann, BOB, "hello");
+        uint64_t cursor = phone_expect(&bob, "hello");
+        hand_pass_ms(i % 4 == 0 ? 80 : 5);
+        if (i > 12)
+            assert_int_equal(phone_answer(&ann, ref), -1);
+        phone_ack(&bob, cursor);
+        assert_int_equal(phone_answer(&ann, ref), WIRE_CODE_OK);
+        phone_ack(&ann, i);
+    }
+}
+
 static void sent_waits_for_commit_when_offline(void **state) {
     meet();
     hand_run();
@@ -472,6 +488,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(held_mail_acked_in_time_is_never_written),
         TEST(held_mail_not_acked_is_stored_and_then_sent),
+        TEST(hold_bears_times_that_scatter),
         TEST(sent_waits_for_commit_when_offline),
         TEST(mail_waits_for_who_is_away_and_comes_in_order),
         TEST(delivered_is_told_for_held_and_for_stored_mail),
