@@ -37,6 +37,7 @@ static const struct actors_bench benches[] = {
     {{"timer_bytes", "timer_start_cancel"}, {"B", RATE}, 1, bench_timers},
     {{"wake_p50_us", "wake_p99_us"}, {"us", "us"}, 2, bench_wake},
     {{"skew"}, {"share"}, 1, bench_skew},
+    {{"top_1m_ms", "top_1m_cost"}, {"ms", "share"}, 2, bench_top},
 };
 #define BENCH_COUNT (sizeof benches / sizeof benches[0])
 

@@ -54,6 +54,7 @@ void bench_timers(uint64_t zero);
 void bench_wake(uint64_t zero);
 void bench_skew(uint64_t zero);
 void bench_line_floor(uint64_t zero);
+void bench_top(uint64_t zero);
 
 /* --- the stage: actors_stage.c --------------------------------------------------------------- */
 
