@@ -67,12 +67,7 @@ static struct message *sign(struct shard *shard, struct message **request, struc
     message_claim(request);
     struct message *sent = *request;
     *request = NULL;
-    message_unhold(sent);
-    sent->to = to;
-    sent->from = actor_id_of(shard->running.actor);
-    sent->sent_ns = shard->now_ns;
-    sent->allocated_bytes = message_bytes(sent);
-    sent->flags = MESSAGE_REQUEST;
+    mailbox_sign(shard, sent, to, MESSAGE_REQUEST);
     sent->reference = reference;
     if (class)
         call_address_by_name(sent, class, to.bits);

@@ -141,7 +141,7 @@ static uint64_t score_of(const struct shard *shard, enum inspect_order order,
 
 static void look_at(const struct shard *shard, struct inspection *inspection, uint32_t slot) {
     const struct actor *actor = shard_slot(shard, slot);
-    if (!actor->id || (actor->flags & ACTOR_IS_FREE))
+    if (actor->id == ID_FREE)
         return;
     inspection->seen++;
     if (!matches(shard, inspection, actor))
@@ -163,7 +163,7 @@ static void look_at(const struct shard *shard, struct inspection *inspection, ui
 /* False: memory is out. */
 static bool note(const struct shard *shard, struct inspection *inspection, uint32_t slot) {
     const struct actor *actor = shard_slot(shard, slot);
-    if (!actor->id || (actor->flags & ACTOR_IS_FREE))
+    if (actor->id == ID_FREE)
         return true;
     struct noted **chunk = &inspection->noted[slot / ACTOR_CHUNK];
     if (!*chunk && !(*chunk = calloc(ACTOR_CHUNK, sizeof **chunk)))
@@ -194,7 +194,7 @@ static struct blob *make_rows(const struct shard *shard, struct inspection *insp
     *count = 0;
     for (uint32_t i = 0; i < inspection->candidate_count; i++) {
         const struct actor *actor = shard_slot(shard, candidates[i].slot);
-        if (!actor->id || (actor->flags & ACTOR_IS_FREE))
+        if (actor->id == ID_FREE)
             continue;
         struct inspect_row *row = &rows[(*count)++];
         inspect_fill_row(shard, actor, row);

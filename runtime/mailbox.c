@@ -110,13 +110,8 @@ void mailbox_arrive(struct shard *shard, struct message *message) {
 
 static inline void sign(struct shard *shard, struct message *message, struct actor_id to,
                         const struct actor_class *class) {
-    message_unhold(message);
-    message->to = to;
+    mailbox_sign(shard, message, to, class ? MESSAGE_NAMED : 0);
     message->to_class = class;
-    message->from.bits = shard->running.actor ? shard->running.actor->id : 0;
-    message->sent_ns = shard->now_ns;
-    message->flags = class ? MESSAGE_NAMED : 0;
-    message->allocated_bytes = message_bytes(message);
     if (unlikely(shard->traces.count))
         trace_sent(shard, message);
 }

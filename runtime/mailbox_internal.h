@@ -1,9 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two steps of every arrival, for the files in which many things arrive. */
+/* The steps of every send and every arrival, for the files in which many things are sent or arrive.
+ */
 #ifndef TERN_RUNTIME_MAILBOX_INTERNAL_H
 #define TERN_RUNTIME_MAILBOX_INTERNAL_H
 
 #include "runtime/scheduler_internal.h"
+
+/* What every message bears that the running actor sends; whoever sends it adds what its kind has.
+ */
+static inline void mailbox_sign(struct shard *shard, struct message *message, struct actor_id to,
+                                uint16_t flags) {
+    message_unhold(message);
+    message->to = to;
+    message->from.bits = shard->running.actor ? shard->running.actor->id : 0;
+    message->sent_ns = shard->now_ns;
+    message->flags = flags;
+    message->allocated_bytes = message_bytes(message);
+}
 
 /* Would a message of so many bytes be beyond a bound? */
 static inline bool mailbox_is_full(const struct actor *actor, uint32_t bytes) {

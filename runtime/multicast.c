@@ -203,13 +203,8 @@ void multicast_arrive(struct shard *shard, struct message *envelope) {
 /* As its receivers will see it. */
 static struct message *sign(struct shard *shard, struct message *message) {
     const struct actor *self = shard->running.actor;
-    message_unhold(message);
-    message->to = ACTOR_NOBODY;
-    message->from = self ? actor_id_of(self) : ACTOR_NOBODY;
+    mailbox_sign(shard, message, ACTOR_NOBODY, 0);
     message->to_class = NULL;
-    message->sent_ns = shard->now_ns;
-    message->allocated_bytes = message_bytes(message);
-    message->flags = 0;
     if (self && self->class->class->handler_count > ACTOR_UNDELIVERED &&
         self->class->class->handlers[ACTOR_UNDELIVERED].handle)
         message->flags = MESSAGE_TELLS;

@@ -85,6 +85,26 @@ static void flow_free(struct flow *flow) {
 static void arrive_up(struct world *world, void *subject, uint64_t token);
 static void arrive_down(struct world *world, void *subject, uint64_t token);
 
+/* False: it went with what was dropped. */
+static bool next_segment(struct world *world, const struct link *link, struct flow *flow,
+                         const char *direction, struct segment *segment) {
+    if (!flow_take_segment(flow, segment))
+        return false;
+    uint64_t what = segment->kind;
+    if (segment->kind == SEGMENT_BYTES)
+        what = journal_hash_bytes(flow->bytes + flow->arrived, segment->length);
+    journal_add(&world->journal, world->now_ns, direction, link->number, segment->length, what);
+    return true;
+}
+
+static void flow_arrive(struct flow *flow, const struct segment *segment) {
+    flow->arrived += segment->length;
+    if (segment->kind == SEGMENT_BYTES)
+        return;
+    flow->ended = true;
+    flow->error = segment->kind == SEGMENT_RESET ? -ECONNRESET : 0;
+}
+
 static uint64_t draw_delay(struct world *world, const struct link *link) {
     struct random *random = &world->random_network;
     uint64_t delay = link->path->latency_ns + random_below(random, link->path->latency_ns);
@@ -144,12 +164,8 @@ static void arrive_up(struct world *world, void *subject, uint64_t token) {
         agenda_add(&world->agenda, link->path->up_ns, arrive_up, link, 0);
         return;
     }
-    if (!flow_take_segment(flow, &segment))
+    if (!next_segment(world, link, flow, "up", &segment))
         return;
-    journal_add(&world->journal, world->now_ns, "up", link->number, segment.length,
-                segment.kind == SEGMENT_BYTES
-                    ? journal_hash_bytes(flow->bytes + flow->arrived, segment.length)
-                    : segment.kind);
     world->network.bytes_up++;
     if (link->state == LINK_CLOSED) { /* its kernel knows no such connection */
         if (segment.kind == SEGMENT_BYTES && link->device_open)
@@ -157,11 +173,7 @@ static void arrive_up(struct world *world, void *subject, uint64_t token) {
         flow_drop(flow);
         return;
     }
-    flow->arrived += segment.length;
-    if (segment.kind != SEGMENT_BYTES) {
-        flow->ended = true;
-        flow->error = segment.kind == SEGMENT_RESET ? -ECONNRESET : 0;
-    }
+    flow_arrive(flow, &segment);
     if (segment.kind == SEGMENT_RESET)
         reactor_link_reset(world, link);
     else
@@ -220,12 +232,8 @@ static void arrive_down(struct world *world, void *subject, uint64_t token) {
         agenda_add(&world->agenda, link->path->down_ns, arrive_down, link, 0);
         return;
     }
-    if (!flow_take_segment(flow, &segment))
+    if (!next_segment(world, link, flow, "down", &segment))
         return;
-    journal_add(&world->journal, world->now_ns, "down", link->number, segment.length,
-                segment.kind == SEGMENT_BYTES
-                    ? journal_hash_bytes(flow->bytes + flow->arrived, segment.length)
-                    : segment.kind);
     world->network.bytes_down++;
     if (!link->device_open) { /* the device's kernel knows no such connection */
         if (segment.kind == SEGMENT_BYTES && !link->vanished)
@@ -233,11 +241,7 @@ static void arrive_down(struct world *world, void *subject, uint64_t token) {
         flow_drop(flow);
         return;
     }
-    flow->arrived += segment.length;
-    if (segment.kind != SEGMENT_BYTES) {
-        flow->ended = true;
-        flow->error = segment.kind == SEGMENT_RESET ? -ECONNRESET : 0;
-    }
+    flow_arrive(flow, &segment);
     read_down(world, link);
 }
 

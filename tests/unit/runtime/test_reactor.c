@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a reactor does at the limits of the process, how it wakes, and which one is taken. */
+#include "tests/unit/runtime/fixture.h"
 #include "tests/unit/runtime/socket_peer.h"
 
 #include "runtime/socket_internal.h"
@@ -32,25 +33,6 @@ static int lowest_free_descriptor(void) {
     return fd;
 }
 
-struct count {
-    const char *name;
-    uint64_t value;
-};
-
-static void count_one(void *context, const char *name, uint64_t value) {
-    struct count *count = context;
-
-    if (strcmp(name, count->name) == 0)
-        count->value = value;
-}
-
-static uint64_t count_of(struct scene *scene, const char *name) {
-    struct count count = {.name = name};
-
-    runtime_events_visit(scene->runtime, count_one, &count);
-    return count.value;
-}
-
 static uint64_t now_ms(clockid_t clock) {
     struct timespec now;
 
@@ -61,10 +43,10 @@ static uint64_t now_ms(clockid_t clock) {
 /* Ten tries a second, and nearly no work between them. */
 static void assert_it_waits_patiently(struct scene *scene) {
     uint64_t begin_ms = now_ms(CLOCK_MONOTONIC), cpu_ms = now_ms(CLOCK_PROCESS_CPUTIME_ID);
-    uint64_t tries = count_of(scene, "accept_no_room");
+    uint64_t tries = fixture_event(scene->runtime, "accept_no_room");
 
     usleep(500000);
-    tries = count_of(scene, "accept_no_room") - tries;
+    tries = fixture_event(scene->runtime, "accept_no_room") - tries;
     cpu_ms = now_ms(CLOCK_PROCESS_CPUTIME_ID) - cpu_ms;
     begin_ms = now_ms(CLOCK_MONOTONIC) - begin_ms;
     assert_in_range(tries, 1, begin_ms / 100 + 1);
@@ -91,7 +73,7 @@ static void accept_waits_while_no_descriptor_is_free(void **state) {
     limit_descriptors((rlim_t)lowest_free_descriptor());
     for (int i = 0; i < CLIENTS; i++)
         client_connect_socket(&scene, fds[i]);
-    while (count_of(&scene, "accept_no_room") == 0)
+    while (fixture_event(scene.runtime, "accept_no_room") == 0)
         usleep(1000);
     assert_it_waits_patiently(&scene);
     assert_int_equal(scene.accepted, 0);
@@ -114,7 +96,7 @@ static void accept_leaves_the_last_descriptors_to_others(void **state) {
     scene_start(&scene);
     for (int i = 0; i < CLIENTS; i++)
         client_connect_socket(&scene, fds[i]);
-    while (count_of(&scene, "accept_no_room") == 0)
+    while (fixture_event(scene.runtime, "accept_no_room") == 0)
         usleep(1000);
     assert_it_waits_patiently(&scene);
     assert_in_range(scene.accepted, 1, LIMIT - CLIENTS - LEFT);
@@ -151,7 +133,8 @@ static void listener_serves_one_reactor_after_another(void **state) {
         scene_start_with(&scene, &listener_class);
         for (unsigned k = 0; k < 20; k++)
             echo_and_close(client_connect(&scene, NULL));
-        assert_in_range(count_of(&scene, "accept_failed"), 0, 4); /* it waits, it doesn't spin */
+        assert_in_range(fixture_event(scene.runtime, "accept_failed"), 0,
+                        4); /* it waits, it doesn't spin */
     }
     scene_stop(&scene);
     scene_reactor = &reactor_ev;

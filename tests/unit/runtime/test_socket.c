@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sockets through actors: a real runtime of one shard on the real reactor, real clients on
  * loopback. */
+#include "tests/unit/runtime/fixture.h"
 #include "tests/unit/runtime/socket_peer.h"
 
 #include "runtime/socket_internal.h"
@@ -30,25 +31,6 @@ static uint64_t open_sockets(struct scene *scene) {
 static void wait_until_none_is_open(struct scene *scene) {
     while (open_sockets(scene) != 0)
         usleep(1000);
-}
-
-struct count {
-    const char *name;
-    uint64_t value;
-};
-
-static void count_one(void *context, const char *name, uint64_t value) {
-    struct count *count = context;
-
-    if (strcmp(name, count->name) == 0)
-        count->value = value;
-}
-
-static uint64_t count_of(struct scene *scene, const char *name) {
-    struct count count = {.name = name};
-
-    runtime_events_visit(scene->runtime, count_one, &count);
-    return count.value;
 }
 
 static void accept_reports_each_peers_own_address(void **state) {
@@ -120,7 +102,7 @@ static void receives_go_on_when_buffers_ran_out(void **state) {
         usleep(1000);
     for (int i = 0; i < CLIENTS; i++)
         client_write(fds[i], &i, sizeof i);
-    while (count_of(&scene, "receive_starved") == 0)
+    while (fixture_event(scene.runtime, "receive_starved") == 0)
         usleep(1000);
     for (int i = 0; i < CLIENTS; i += 10) /* some that are served, some that starve */
         close(fds[i]);
@@ -456,7 +438,7 @@ static void accept_without_room_waits_and_loses_nobody(void **state) {
     limit_descriptors((rlim_t)spare); /* no ring can be added: it would need a descriptor */
     for (int i = 0; i < CLIENTS; i++)
         client_connect_socket(&scene, fds[i]);
-    while (count_of(&scene, "accept_no_room") == 0)
+    while (fixture_event(scene.runtime, "accept_no_room") == 0)
         usleep(1000);
     assert_in_range(scene.accepted, 1, TABLE);
     limit_descriptors(0);
