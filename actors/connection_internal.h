@@ -69,9 +69,7 @@ struct open_request {
     uint64_t number; /* of a send */
     uint32_t ref;
     uint32_t due_ms;
-    uint8_t kind;   /* enum open_kind */
-    uint8_t failed; /* a send that got an answer, but no final one: the device will try again */
-    uint8_t over;   /* a send that had its final answer before: asked for once more */
+    uint8_t kind; /* enum open_kind */
 };
 
 /* What only a busy connection needs: made when something comes or goes, given back at the end of a
@@ -115,6 +113,7 @@ struct connection {
     bool draining : 1;    /* CONNECTION_DRAIN came: no new sends */
     bool pinged : 1;      /* since something was last heard */
     bool discovering : 1; /* a discover is on the pool */
+    bool told_end : 1;    /* a send has had its final answer here (connection_open.c) */
     bool handshaking : 1; /* counted in node->handshakes_now */
 
     struct actor_id self;
@@ -131,8 +130,7 @@ struct connection {
     uint64_t mailbox_monitor;
     uint64_t epoch;                       /* of what the mailbox now sends */
     uint64_t resume_epoch, resume_cursor; /* what the device has acknowledged */
-    uint64_t send_low;  /* lowest send number without a final answer (connection_open.c) */
-    uint64_t send_done; /* bit i: send_low + i has one */
+    uint64_t send_low; /* hello's: the lowest send number that the device has no final answer to */
 
     /* actor_now_ms(), cut to 32 bits: compared by difference only (connection_ms_until). */
     uint32_t heard_ms;    /* when something last came */
@@ -237,8 +235,6 @@ void connection_open_fail_mailbox(struct connection *connection, uint32_t retry_
 uint32_t connection_open_tick(struct connection *connection);
 /* How many wait for an answer now. */
 unsigned connection_open_waiting(const struct connection *connection);
-/* Lowest send number that has no answer. */
-uint64_t connection_send_low(const struct connection *connection);
 void connection_open_free(struct connection *connection);
 
 /* --- connection_output.c -----------------------------------------------------------------------

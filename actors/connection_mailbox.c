@@ -8,6 +8,11 @@
  * incarnation, telling what the device has acknowledged and the lowest send number that it has no
  * answer for; the device gets a new `welcome` and starts over from it. What the old incarnation had
  * sent and was not written to the socket is dropped: the new one sends it again.
+ *
+ * That lowest number is what the device said in its hello. Once a send has had its final answer on
+ * this connection nobody here knows it any more, since the answer may not be heard; and one that is
+ * too high has the next incarnation take for delivered what it never saw. Then the device is asked
+ * to come again (WIRE_CLOSE_INTERNAL), and says it itself.
  */
 #include "actors/connection_internal.h"
 #include "actors/node.h"
@@ -60,7 +65,7 @@ void connection_attach(struct connection *connection) {
     memcpy(attach->key, connection->key, sizeof(attach->key));
     attach->resume_epoch = connection->resume_epoch;
     attach->resume_cursor = connection->resume_cursor;
-    attach->send_low = connection_send_low(connection);
+    attach->send_low = connection->send_low;
     if (connection->attach_tries < UINT8_MAX)
         connection->attach_tries++;
     if (actor_send_named(&mailbox_class, connection->user, &message) == 0) {
@@ -121,15 +126,17 @@ void connection_mailbox_down(struct connection *connection) {
     if (connection->state != CONNECTION_OPEN)
         return;
     actor_count("mailbox_down", 1);
+    if (connection->told_end) {
+        connection_close(connection, WIRE_CLOSE_INTERNAL, "mailbox_down_after_answers");
+        return;
+    }
     connection_enter(connection, CONNECTION_REATTACHING);
     connection_output_drop_mail(connection);
     if (connection->work && connection->work->held_ack) {
         message_destroy(connection->work->held_ack); /* it is of an epoch that is over */
         connection->work->held_ack = NULL;
     }
-    uint64_t send_low = connection_send_low(connection);
     connection_open_fail_mailbox(connection, RETRY_AFTER_DOWN_MS);
-    CHECK(connection_send_low(connection) == send_low);
     connection_attach(connection);
     connection_drain_on(connection);
 }
