@@ -241,6 +241,22 @@ static bool waits(const struct device *device, uint64_t index) {
             (queue->sent == index && first->kind == RECORD_STATUS));
 }
 
+/* Stores an entry, and with it what is still held of the same sender before it. Else the later one
+ * could be safe alone, and the earlier be refused by a full disk, or go with this mailbox, and come
+ * again behind it. */
+static void store_in_order(struct mailbox *mailbox, struct device *device, uint64_t index) {
+    struct queue *queue = &device->queue;
+    const struct entry *last = queue_at(queue, index);
+    uint64_t at = queue->held_low > queue->head ? queue->held_low : queue->head;
+    for (; last->kind == RECORD_MAIL && queue->held > 1 && at < index; at++) {
+        struct entry *entry = queue_at(queue, at);
+        if (entry->state == ENTRY_HELD && entry->kind == RECORD_MAIL &&
+            entry->sender_user == last->sender_user && entry->sender_device == last->sender_device)
+            queue_store(mailbox, device, entry);
+    }
+    queue_store(mailbox, device, queue_at(queue, index));
+}
+
 void queue_place(struct mailbox *mailbox, struct device *device) {
     const struct node *node = node_current();
     struct queue *queue = &device->queue;
@@ -251,7 +267,7 @@ void queue_place(struct mailbox *mailbox, struct device *device) {
         !atomic_load_explicit(&node->draining, memory_order_relaxed))
         queue_hold_begin(mailbox, device);
     else
-        queue_store(mailbox, device, queue_at(queue, index));
+        store_in_order(mailbox, device, index);
 }
 
 static void note_ack_time(struct device *device, const struct entry *entry) {

@@ -333,6 +333,24 @@ static void landed(struct mailbox *mailbox, const struct put *put) {
     queue_remove(mailbox, device, index, false);
 }
 
+/* What is held of the same sender behind mail that was refused is refused, too: it would be safe
+ * first. */
+static void refuse_behind(struct mailbox *mailbox, struct device *device,
+                          const struct entry *refused) {
+    struct queue *queue = &device->queue;
+    for (uint64_t index = queue->tail; queue->held && index-- > queue->head;) {
+        struct entry *entry = queue_at(queue, index);
+        if (entry->sequence <= refused->sequence)
+            return;
+        if (entry->state != ENTRY_HELD || entry->kind != RECORD_MAIL ||
+            entry->sender_user != refused->sender_user ||
+            entry->sender_device != refused->sender_device)
+            continue;
+        mailbox_entry_refuse(mailbox, entry, WIRE_CODE_OVERLOADED);
+        queue_remove(mailbox, device, index, false);
+    }
+}
+
 /* The disk is full. Mail is refused; statuses and records wait, since they may use the reserve and
  * mail was in the way. */
 static void crashed(struct mailbox *mailbox, const struct put *put) {
@@ -346,8 +364,10 @@ static void crashed(struct mailbox *mailbox, const struct put *put) {
         puts_add(&mailbox->store.pending, put->device, put->sequence);
         return;
     }
+    const struct entry refused = *entry;
     mailbox_entry_refuse(mailbox, entry, WIRE_CODE_OVERLOADED);
     queue_remove(mailbox, device, index, false);
+    refuse_behind(mailbox, device, &refused);
 }
 
 /* What waited for the next batch is refused with it: nothing overtakes what came before. */

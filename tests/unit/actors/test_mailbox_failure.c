@@ -232,6 +232,39 @@ static void a_full_disk_refuses_mail_and_keeps_what_it_has(void **state) {
     assert_int_equal(phone_answer(&ann, ref), WIRE_CODE_OK);
 }
 
+/* Else "two" would be safe before "one" comes again. */
+static void what_is_held_behind_mail_that_a_full_disk_refused_is_refused(void **state) {
+    hand.node.limits.hold_ms_min = hand.node.limits.hold_ms_max = 100;
+    phone_attach(&bob, BOB, 1);
+    uint64_t one = phone_send(&ann, BOB, "one");
+    phone_expect(&bob, "one");
+    hand_pass_ms(60);
+    uint64_t two = phone_send_number(&ann, 2, BOB, "two");
+    phone_expect(&bob, "two");
+    struct engine_gauges gauges;
+    engine_gauges(hand.node.engine, &gauges);
+    struct engine_memory_fault full = {.space_bytes = gauges.space_reserve_bytes / 2,
+                                       .sync_fails_after = -1};
+    engine_memory_fault(hand.node.engine, &full);
+    hand_pass_ms(60); /* the hold of "one" has ended, that of "two" has not */
+    assert_int_equal(phone_answer(&ann, one), WIRE_CODE_OVERLOADED);
+    assert_int_equal(phone_answer(&ann, two), WIRE_CODE_OVERLOADED);
+    assert_int_equal(hand_stored(BOB, 1), 0);
+}
+
+/* Else a failure would lose "one" alone, and it would come again behind "two". */
+static void what_is_stored_takes_along_what_is_held_before_it(void **state) {
+    hand.node.limits.hold_ms_min = hand.node.limits.hold_ms_max = 10000;
+    hand.node.limits.mail_in_flight_max = 1;
+    phone_attach(&bob, BOB, 1);
+    phone_send(&ann, BOB, "one");
+    phone_expect(&bob, "one");
+    assert_int_equal(hand_stored(BOB, 1), 0);
+    phone_send_number(&ann, 2, BOB, "two"); /* there is no room for it in the window */
+    hand_run();
+    assert_int_equal(hand_stored(BOB, 1), 2);
+}
+
 static void a_failed_sync_ends_the_node_untold(void **state) {
     struct engine_memory_fault fault = {.sync_fails_after = 0};
     engine_memory_fault(hand.node.engine, &fault);
@@ -300,6 +333,8 @@ int main(void) {
         TEST(nothing_told_is_lost_with_the_machine),
         TEST(sequences_are_never_used_twice),
         TEST(a_full_disk_refuses_mail_and_keeps_what_it_has),
+        TEST(what_is_held_behind_mail_that_a_full_disk_refused_is_refused),
+        TEST(what_is_stored_takes_along_what_is_held_before_it),
         TEST(a_failed_sync_ends_the_node_untold),
         TEST(a_slow_commit_is_unavailable_and_a_retry_joins_it),
         TEST(reports_are_repeated_until_they_are_taken),
