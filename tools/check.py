@@ -26,11 +26,9 @@ STEP_SECONDS_MAX = 600
 SCENARIO_SECONDS_MAX = 900
 FUZZ_SECONDS = 4
 SIM_SECONDS = 60
-# Those that the node bears in every seed seen. The others (tern-sim's defaults) still find seeds in which order
-# or the emptying of the store is broken; `scons soak` runs them all. Empty this list when they do not.
-SIM_FAULTS = ("all=0", "delay=4", "reset=0.6", "vanish=0.3", "partition=0.3", "cut_to_node=0.3", "cut_to_device=0.3",
-              "slow_reader=0.3", "device_crash=0.8", "device_disk=0.4", "device_away=0.8", "stall=0.6",
-              "fail_connection=0.4")
+# All of tern-sim's defaults but one: when a queue is full and the node crashes before the sender has heard of the
+# refusal, a message can come behind a later one (tools/sim/README.md). Take it out when that is mended.
+SIM_FAULTS = ("small_queue=0",)
 ON_LIBEV = ("bad_input", "chat", "foreign_client", "kill_9", "node_life")  # tests/README.md says why
 
 

@@ -52,7 +52,6 @@ static void draw_limits(struct sim_node *node) {
     limits->mailbox_idle_ms = (uint32_t)random_spread(random, 200, 60000);
     limits->mail_in_flight_max = (uint32_t)random_spread(random, 2, 256);
     limits->sends_in_flight_max = (uint32_t)random_spread(random, 8, 64);
-    limits->queue_messages_max = (uint32_t)random_spread(random, 24, 10000);
     limits->drain_ms = 3000;
 }
 
@@ -89,6 +88,10 @@ static void disk_freed(struct world *world, void *subject, uint64_t token) {
     struct sim_node *node = subject;
     if (node->disk_full_until_ns <= world->now_ns)
         set_faults(node, false);
+}
+
+void sim_node_queue_bound(struct sim_node *node, uint32_t messages) {
+    node->limits.queue_messages_max = node->node->limits.queue_messages_max = messages;
 }
 
 void sim_node_disk_fill(struct sim_node *node, uint64_t until_ns) {

@@ -76,6 +76,8 @@ void sim_node_turn(struct sim_node *node, unsigned shard);
 void sim_node_disk_busy(struct sim_node *node, const struct message *message);
 /* The disk has little space for a while. */
 void sim_node_disk_fill(struct sim_node *node, uint64_t until_ns);
+/* From now on a device's queue takes so many messages. The node is up. */
+void sim_node_queue_bound(struct sim_node *node, uint32_t messages);
 /* Undelivered mail and whatever else waits in queues, in keys. */
 uint64_t sim_node_mail_keys(struct sim_node *node);
 

@@ -13,6 +13,8 @@
 #define AWAY_NS_MIN 100000000u
 #define AWAY_NS_MAX 30000000000u
 #define JUMP_MS_MAX 3600000
+#define SMALL_QUEUE_MIN 24
+#define SMALL_QUEUE_MAX 1000
 
 /* --- the network --------------------------------------------------------------------------------
  */
@@ -81,6 +83,9 @@ static void node_faults(struct world *world) {
     if (world_fault(world, FAULT_DISK_FULL))
         sim_node_disk_fill(node, world->now_ns +
                                      random_spread(&world->random_disk, FULL_NS_MIN, FULL_NS_MAX));
+    if (world_fault(world, FAULT_SMALL_QUEUE))
+        sim_node_queue_bound(node,
+                             (uint32_t)random_spread(random, SMALL_QUEUE_MIN, SMALL_QUEUE_MAX));
     if (world_fault(world, FAULT_STALL))
         node->shards[random_below(random, node->shard_count)].stalled_ns =
             world->now_ns + random_spread(random, STALL_NS_MIN, STALL_NS_MAX);
