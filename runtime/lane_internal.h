@@ -83,7 +83,7 @@ static inline bool lane_batch_is_full(const struct lane *lane) {
 }
 /* Something waits that the ring had no place for. */
 static inline bool lane_is_stuck(const struct lane *lane) {
-    return lane->is_stuck;
+    return lane->is_stuck || lane->spill_head;
 }
 
 /* At the end: frees what was not published. */
