@@ -22,6 +22,8 @@
  * When the committer itself fails, the group that is being written is written all the same, but
  * nobody is answered; the senders monitor it and send again, as they do when an answer does not
  * come (their mailbox was full). So whoever wants an answer must be able to write a batch twice.
+ * The next committer waits until that group is written (node->commit_running): a record that is
+ * older must not come to lie over a newer one.
  */
 #include "actors/messages.h"
 #include "actors/node.h"
@@ -65,7 +67,7 @@ struct group_item {
     int error;
 };
 struct group {
-    struct engine *engine;
+    struct node *node;
     unsigned count;
     bool sync;
     bool look; /* at the disk's space */
@@ -90,7 +92,7 @@ static int group_write(struct group *group, struct group_item *items) {
         pointers[i] = &batches[i];
     }
     if (!error)
-        error = engine_write(group->engine, pointers, group->count,
+        error = engine_write(group->node->engine, pointers, group->count,
                              group->sync ? ENGINE_SYNC : ENGINE_NO_SYNC);
     for (unsigned i = 0; i < group->count; i++) {
         items[i].error = error ? error : batches[i].result;
@@ -109,13 +111,15 @@ static void group_run(struct message *message) {
     for (unsigned i = 0; i < group->count; i++)
         blob_release(items[i].batch);
     if (group->error)
-        engine_error(group->engine, group->text, sizeof(group->text));
+        engine_error(group->node->engine, group->text, sizeof(group->text));
     if (group->look) {
         struct engine_gauges gauges;
-        engine_gauges(group->engine, &gauges);
+        engine_gauges(group->node->engine, &gauges);
         group->full =
             group->error == -ENOSPC || gauges.space_free_bytes < gauges.space_reserve_bytes;
     }
+    /* Pairs with the acquire in group_start. */
+    atomic_store_explicit(&group->node->commit_running, false, memory_order_release);
 }
 
 /* --- groups --- */
@@ -132,7 +136,7 @@ static void wake_in(struct committer *committer, uint64_t delay_ms) {
 static struct message *group_create(struct committer *committer) {
     struct message *message = message_create(COMMITTER_WRITTEN, sizeof(struct group));
     struct group *group = message_as(message, struct group);
-    group->engine = node_current()->engine;
+    group->node = node_current();
     group->count = committer->count;
     group->sync = committer->synced;
     group->look = atomic_load_explicit(&node_current()->store_full, memory_order_relaxed);
@@ -162,7 +166,15 @@ static void requests_drop(struct committer *committer) {
 }
 
 static void group_start(struct committer *committer) {
+    struct node *node = node_current();
+    /* Pairs with the release in group_run: what an earlier committer gave to the pool is written.
+     */
+    if (atomic_load_explicit(&node->commit_running, memory_order_acquire)) {
+        wake_in(committer, POOL_AGAIN_MS);
+        return;
+    }
     struct message *message = group_create(committer);
+    atomic_store_explicit(&node->commit_running, true, memory_order_relaxed);
     if (actor_run_blocking(group_run, &message) == 0) {
         committer->writing = true;
         requests_drop(committer);
@@ -171,6 +183,7 @@ static void group_start(struct committer *committer) {
     for (unsigned i = 0; i < committer->count; i++)
         blob_release(group_items(message)[i].batch);
     message_destroy(message);
+    atomic_store_explicit(&node->commit_running, false, memory_order_relaxed);
     wake_in(committer, POOL_AGAIN_MS);
 }
 
@@ -279,10 +292,12 @@ static int committer_init(void *state, const void *argument) {
     return actor_register(COMMITTER_NAME);
 }
 
-/* At an orderly end what still waits is written; after a failure its senders send it again. */
+/* At an orderly end what still waits is written, unless a group is on the pool, which it could
+ * overtake; nobody was told that it is. After a failure its senders send it again. */
 static void committer_terminate(void *state, int reason) {
     struct committer *committer = state;
-    if (reason != ACTOR_SHUTDOWN || !committer->count || committer->failed)
+    bool running = atomic_load_explicit(&node_current()->commit_running, memory_order_acquire);
+    if (reason != ACTOR_SHUTDOWN || !committer->count || committer->failed || running)
         return;
     committer->synced = true;
     struct message *message = group_create(committer);

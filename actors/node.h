@@ -85,6 +85,7 @@ struct node {
     _Atomic uint32_t connections;
     _Atomic uint32_t handshakes_now;
     _Atomic uint32_t commits_open; /* the committer's: 0 when all it was given is written */
+    _Atomic bool commit_running;   /* a group of this or an earlier committer is on the pool */
     _Atomic bool draining;
     _Atomic bool store_full; /* the committer saw -ENOSPC; cleared by the next success */
 };

@@ -136,6 +136,23 @@ static void a_full_disk_refuses_some_and_writes_the_others(void **state) {
     assert_false(hand.node.store_full);
 }
 
+static void a_new_committer_waits_for_what_the_old_one_is_writing(void **state) {
+    hand.pool_held = true;
+    commit(1, "a", "old", true);
+    hand_run();
+    assert_int_equal(hand.job_count, 1);
+    actor_kill(hand.committer, ACTOR_KILLED);
+    hand_run();
+    assert_int_equal(actor_spawn(&committer_class, NULL, ACTOR_NOBODY, &hand.committer), 0);
+    commit(2, "a", "new", true);
+    hand_pass_ms(100);
+    assert_int_equal(hand.job_count, 1); /* on several threads the second could be first */
+    hand.pool_held = false;
+    hand_pass_ms(100);
+    assert_int_equal(result_of(2), 0);
+    assert_true(has("a", "new"));
+}
+
 static void a_full_pool_only_delays(void **state) {
     hand.pool_full = true;
     commit(1, "a", "1", true);
@@ -187,6 +204,7 @@ int main(void) {
         TEST(commits_keep_their_order),
         TEST(unsynced_commits_wait_for_company_but_not_for_long),
         TEST(a_full_disk_refuses_some_and_writes_the_others),
+        TEST(a_new_committer_waits_for_what_the_old_one_is_writing),
         TEST(a_full_pool_only_delays),
         TEST(more_than_a_group_is_written_in_several),
         TEST(what_waits_is_written_at_an_orderly_end),
