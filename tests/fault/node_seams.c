@@ -53,12 +53,15 @@ struct connection;
 void __real_connection_send_mail(struct connection *connection, struct message *message);
 void __wrap_connection_send_mail(struct connection *connection, struct message *message);
 
+/* Volatile: no compiler may know that it is nobody's. */
+static int *volatile nowhere;
+
 void __wrap_connection_send_mail(struct connection *connection, struct message *message) {
     const char *text = getenv("TERN_FAULT_CRASH");
     const struct connection_mail *mail = message_as(message, struct connection_mail);
     const uint8_t *content = blob_bytes(message->blob) + mail->ciphertext_offset;
     if (text && memmem(content, mail->ciphertext_bytes, text, strlen(text)))
-        *(volatile int *)(uintptr_t)16 = 0; // NOLINT(performance-no-int-to-ptr)
+        *nowhere = 0;
     __real_connection_send_mail(connection, message);
 }
 
