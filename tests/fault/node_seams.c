@@ -54,14 +54,14 @@ void __real_connection_send_mail(struct connection *connection, struct message *
 void __wrap_connection_send_mail(struct connection *connection, struct message *message);
 
 /* Volatile: no compiler may know that it is nobody's. */
-static int *volatile nowhere;
+static uintptr_t volatile nowhere = 16;
 
 void __wrap_connection_send_mail(struct connection *connection, struct message *message) {
     const char *text = getenv("TERN_FAULT_CRASH");
     const struct connection_mail *mail = message_as(message, struct connection_mail);
     const uint8_t *content = blob_bytes(message->blob) + mail->ciphertext_offset;
     if (text && memmem(content, mail->ciphertext_bytes, text, strlen(text)))
-        *nowhere = 0;
+        *(volatile int *)nowhere = 0; // NOLINT(performance-no-int-to-ptr)
     __real_connection_send_mail(connection, message);
 }
 
