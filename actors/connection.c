@@ -76,16 +76,12 @@ static void wake_for(struct connection *connection, uint32_t when_ms) {
         connection_wake_by(connection, when_ms);
 }
 
-static uint32_t heartbeat_ms(void) {
-    return node_current()->limits.heartbeat_ms;
+static uint32_t silence_ms_max(const struct connection *connection) {
+    return connection->heartbeat_ms / 2 * 5;
 }
 
-static uint32_t silence_ms_max(void) {
-    return heartbeat_ms() / 2 * 5;
-}
-
-static uint32_t slow_ms_max(void) {
-    uint32_t silence = silence_ms_max();
+static uint32_t slow_ms_max(const struct connection *connection) {
+    uint32_t silence = silence_ms_max(connection);
     return silence < CONNECTION_SLOW_MS_MAX ? silence : CONNECTION_SLOW_MS_MAX;
 }
 
@@ -107,8 +103,8 @@ void connection_enter(struct connection *connection, enum connection_state state
     else if (state == CONNECTION_OPEN && !connection->draining)
         connection->deadline_ms = 0;
     wake_for(connection, connection->deadline_ms);
-    if (connection_is_in_session(connection) && heartbeat_ms())
-        connection_wake_by(connection, connection_ms_after(heartbeat_ms() / 8 * 9));
+    if (connection_is_in_session(connection) && connection->heartbeat_ms)
+        connection_wake_by(connection, connection_ms_after(connection->heartbeat_ms / 8 * 9));
 }
 
 void connection_handshake_over(struct connection *connection) {
@@ -204,11 +200,11 @@ static void send_ping(struct connection *connection) {
 /* A device that keeps its heartbeat is never asked: the node asks a quarter of an interval later.
  */
 static void check_silence(struct connection *connection) {
-    uint32_t interval = heartbeat_ms();
+    uint32_t interval = connection->heartbeat_ms;
     if (!connection_is_in_session(connection) || !interval)
         return;
     uint32_t silent = (uint32_t)-connection_ms_until(connection->heard_ms);
-    if (silent >= silence_ms_max()) {
+    if (silent >= silence_ms_max(connection)) {
         connection_close(connection, WIRE_CLOSE_SILENT, "connection_silent");
         return;
     }
@@ -216,8 +212,8 @@ static void check_silence(struct connection *connection) {
         connection->pinged = true;
         send_ping(connection);
     }
-    uint32_t wait = silence_ms_max(); /* since it was heard */
-    if (!connection->pinged) {        /* 1.25 intervals, a tenth less or more */
+    uint32_t wait = silence_ms_max(connection); /* since it was heard */
+    if (!connection->pinged) {                  /* 1.25 intervals, a tenth less or more */
         uint32_t tenth = interval / 8;
         wait = interval / 8 * 9 + (uint32_t)actor_random_below(2 * (uint64_t)tenth + 1);
     }
@@ -227,7 +223,7 @@ static void check_silence(struct connection *connection) {
 static void check_progress(struct connection *connection) {
     if (connection->ended || !connection->sending)
         return;
-    uint32_t due = connection->progress_ms + slow_ms_max();
+    uint32_t due = connection->progress_ms + slow_ms_max(connection);
     if (is_past(due ? due : 1))
         connection_abort(connection, "connection_slow");
     else
@@ -417,6 +413,7 @@ static int connection_init(void *state, const void *argument) {
         .self = actor_self(),
         .socket = how->socket,
         .heard_ms = connection_ms_after(0),
+        .heartbeat_ms = node_heartbeat_ms(node_current()),
         .deadline_ms = connection_ms_after(node->limits.handshake_timeout_ms),
     };
     memcpy(connection->address, how->address, sizeof(connection->address));

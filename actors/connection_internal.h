@@ -133,11 +133,12 @@ struct connection {
     uint64_t send_low; /* hello's: the lowest send number that the device has no final answer to */
 
     /* actor_now_ms(), cut to 32 bits: compared by difference only (connection_ms_until). */
-    uint32_t heard_ms;    /* when something last came */
-    uint32_t progress_ms; /* when output last got on */
-    uint32_t deadline_ms; /* of the state; 0: none */
-    uint32_t retry_ms;    /* when attaching is tried again; 0: not */
-    uint32_t tick_ms;     /* when the timer fires */
+    uint32_t heard_ms;     /* when something last came */
+    uint32_t heartbeat_ms; /* what the device was told; 0: none */
+    uint32_t progress_ms;  /* when output last got on */
+    uint32_t deadline_ms;  /* of the state; 0: none */
+    uint32_t retry_ms;     /* when attaching is tried again; 0: not */
+    uint32_t tick_ms;      /* when the timer fires */
     struct actor_timer tick;
 
     struct connection *list_next, **list_link; /* on a list of its shard */

@@ -154,7 +154,7 @@ void connection_welcome(struct connection *connection, const struct mailbox_atta
         .mail_in_flight_bytes_max = limits->mail_in_flight_bytes_max,
         .sends_in_flight_max = limits->sends_in_flight_max,
         .queue_messages_max = limits->queue_messages_max,
-        .heartbeat_ms = limits->heartbeat_ms,
+        .heartbeat_ms = connection->heartbeat_ms,
         .next_send = 1,
         .time_ms = actor_wall_ms(),
         .discover_phones_max = DISCOVER_PHONES_MAX,

@@ -6,6 +6,7 @@ void node_limits_default(struct node_limits *limits) {
         .connections_max = 1000000,
         .handshake_timeout_ms = 10000,
         .heartbeat_ms = 30000,
+        .heartbeats_per_second_max = 2000,
         .mail_in_flight_max = 256,
         .mail_in_flight_bytes_max = 1 << 20,
         .sends_in_flight_max = 64,
@@ -25,4 +26,13 @@ void node_limits_default(struct node_limits *limits) {
         .codes_per_hour = 10000,
         .drain_ms = 10000,
     };
+}
+
+uint32_t node_heartbeat_ms(const struct node *node) {
+    uint32_t shortest = node->limits.heartbeat_ms, rate = node->limits.heartbeats_per_second_max;
+    uint64_t connections = atomic_load_explicit(&node->connections, memory_order_relaxed);
+    uint64_t grown = shortest > 0 && rate > 0 ? connections * 1000 / rate : 0;
+    if (grown > HEARTBEAT_MS_GROWN_MAX)
+        grown = HEARTBEAT_MS_GROWN_MAX;
+    return grown > shortest ? (uint32_t)grown : shortest;
 }

@@ -26,7 +26,8 @@ struct node_limits {
     uint32_t connections_per_address_max; /* 0: none */
     uint32_t accepts_per_second_max;      /* per address; 0: none */
     uint32_t handshake_timeout_ms;        /* from accept to a known or registering device */
-    uint32_t heartbeat_ms;
+    uint32_t heartbeat_ms;                /* the shortest interval (node_heartbeat_ms) */
+    uint32_t heartbeats_per_second_max;   /* of all devices together; 0: it never grows */
     uint32_t mail_in_flight_max;
     uint32_t mail_in_flight_bytes_max;
     uint32_t sends_in_flight_max;
@@ -99,6 +100,14 @@ static inline struct node_shard *node_shard_current(void) {
 }
 
 void node_limits_default(struct node_limits *limits);
+
+/* The interval for a device that comes now: the limits' own, or as much longer as it takes for all
+ * connections together to stay below `heartbeats_per_second_max`; at most HEARTBEAT_MS_GROWN_MAX,
+ * since address translators forget a silent TCP connection (RFC 5382 section 5 lets them after 2
+ * hours 4 minutes, mobile carriers' do after some 5 minutes), unless the limits' is more. Any
+ * thread. */
+#define HEARTBEAT_MS_GROWN_MAX 280000u
+uint32_t node_heartbeat_ms(const struct node *node);
 
 /* The classes, for actor_send_named and the tree. */
 extern const struct actor_class listener_class;   /* one on every shard */

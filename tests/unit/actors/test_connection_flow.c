@@ -31,6 +31,36 @@ static void device_that_answers_stays(void **state) {
     peer_destroy(peer);
 }
 
+/* As if half a million others were there. */
+static void interval_grows_with_connections(void **state) {
+    struct node *node = &edge.node;
+    edge_start();
+    assert_int_equal(node_heartbeat_ms(node), 30000);
+    node->connections += 100000;
+    assert_int_equal(node_heartbeat_ms(node), 50000);
+    node->limits.heartbeats_per_second_max = 4000;
+    assert_int_equal(node_heartbeat_ms(node), 30000);
+    node->limits.heartbeats_per_second_max = 2000;
+    node->connections += 4000000;
+    assert_int_equal(node_heartbeat_ms(node), HEARTBEAT_MS_GROWN_MAX);
+    node->limits.heartbeat_ms = 600000;
+    assert_int_equal(node_heartbeat_ms(node), 600000);
+    node->limits.heartbeat_ms = 0;
+    assert_int_equal(node_heartbeat_ms(node), 0);
+    node->connections -= 4100000;
+}
+
+static void device_is_told_the_grown_interval(void **state) {
+    struct wire_frame frame;
+    edge_start();
+    edge.node.connections += 199999; /* it is the next one */
+    struct peer *peer = peer_login(edge.port, EDGE_IDENTITY);
+    peer_expect(peer, WIRE_WELCOME, &frame);
+    assert_int_equal(frame.welcome.heartbeat_ms, 100000);
+    edge.node.connections -= 199999;
+    peer_destroy(peer);
+}
+
 static void send_much_mail(struct fake_mailbox *mailbox) {
     for (int i = 0; i < 256; i++)
         fake_mailbox_mail(mailbox, 4000);
@@ -205,6 +235,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         EDGE_TEST(silent_device_is_asked_then_closed),
         EDGE_TEST(device_that_answers_stays),
+        EDGE_TEST(interval_grows_with_connections),
+        EDGE_TEST(device_is_told_the_grown_interval),
         EDGE_TEST(whole_window_of_mail_comes_in_order),
         EDGE_TEST(device_that_does_not_read_is_bounded),
         EDGE_TEST(device_that_does_not_read_is_slow),
