@@ -43,7 +43,7 @@ static inline uint32_t id_slot(struct actor_id id) {
 
 /* Flags of messages beside those of message.h. */
 enum {
-    MESSAGE_VERIFY = 8,   /* a timer, down or exit: handled only if what it tells is still wanted */
+    MESSAGE_VERIFY = 8,   /* a timer, down, exit or a socket's end: handled only if it is wanted */
     MESSAGE_CONTROL = 16, /* for the shard, not for a mailbox (control_internal.h) */
     MESSAGE_LENT = 32,    /* points into a buffer of the reactor */
     MESSAGE_HELD = 64,    /* on a list of an actor that has not given it away; `to` is the link */
@@ -229,6 +229,9 @@ void call_address_by_name(struct message *request, const struct actor_class *cla
 bool call_claim(struct shard *shard, struct message *message);
 /* All calls of an actor that ends. */
 void call_end_all(struct shard *shard, struct actor *actor);
+
+/* SOCKET_CLOSED is about to be handled: false if it has to come later (socket.c). */
+bool socket_claim_end(struct shard *shard, struct message *message);
 
 /* --- messages that an actor holds: message.c
  * ---------------------------------------------------------- */

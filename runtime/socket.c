@@ -8,8 +8,10 @@
  * 3. An id names a socket of this shard in one use of its record; a stale one, and one that belongs
  * to somebody else, is refused.
  * 4. The peer's end does not close the socket before its owner has handled what came before: until
- * the SOCKET_CLOSED message is freed the owner may still send, and what is in flight is sent.
+ * the SOCKET_CLOSED message is freed the owner may still send, and what is in flight is sent. An
+ * end in order is told when no send is in flight, so that it is never left with what it gathered.
  */
+#include "runtime/actor_internal.h"
 #include "runtime/socket_table_internal.h"
 
 #include <errno.h>
@@ -243,11 +245,19 @@ static void accepted_freed(struct socket_table *table, const struct socket_accep
     }
 }
 
+static bool has(const struct socket *socket, enum socket_flag flag) {
+    return (socket->flags & flag) != 0;
+}
+
+static void flag_clear(struct socket *socket, enum socket_flag flag) {
+    socket->flags &= ~(unsigned)flag & 0xf;
+}
+
 /* The owner has handled SOCKET_CLOSED, or it is no more. */
 static void closed_freed(struct socket_table *table, const struct socket_closed *closed) {
     struct socket *socket = find(table, closed->socket);
 
-    if (socket != NULL && socket->state == SOCKET_IS_OPEN)
+    if (socket != NULL && socket->state == SOCKET_IS_OPEN && !has(socket, SOCKET_END_WAITS))
         close_in_order(table, socket);
 }
 
@@ -355,7 +365,18 @@ static void tell_closed(struct socket_table *table, struct socket *socket, int e
     closed->socket = socket_id_of(table, socket);
     closed->error = error;
     shard_lend(table->shard, message, socket_message_freed);
+    message->flags |= MESSAGE_VERIFY; /* socket_claim_end */
     shard_post(table->shard, socket->owner, &message);
+}
+
+bool socket_claim_end(struct shard *shard, struct message *message) {
+    const struct socket_closed *closed = message_as(message, struct socket_closed);
+    struct socket *socket = find_own(socket_table_of(shard), closed->socket);
+
+    if (socket == NULL || closed->error != 0 || socket->sending == NULL)
+        return true;
+    socket->flags |= SOCKET_END_WAITS;
+    return false;
 }
 
 void reactor_on_received_all(struct shard *shard, struct reactor_socket *io, int error) {
@@ -388,7 +409,7 @@ void socket_resume(struct socket_id id) {
 
     if (socket == NULL)
         return;
-    socket->flags &= ~(unsigned)SOCKET_PAUSED & 0xf;
+    flag_clear(socket, SOCKET_PAUSED);
     if (socket->state == SOCKET_IS_OPEN)
         socket_ops(table)->receive(shard_reactor(table->shard), &socket->io, true);
 }
@@ -425,9 +446,16 @@ static void tell_sent(struct socket_table *table, const struct socket *socket, u
     shard_post(table->shard, socket->owner, &message);
 }
 
+static void tell_end_that_waited(struct socket_table *table, struct socket *socket, int error) {
+    flag_clear(socket, SOCKET_END_WAITS);
+    tell_closed(table, socket, error);
+}
+
 static void on_send_failed(struct socket_table *table, struct socket *socket, int error) {
     if (socket->state == SOCKET_IS_FLUSHING) {
         close_now(table, socket, false);
+    } else if (socket->state == SOCKET_IS_OPEN && has(socket, SOCKET_END_WAITS)) {
+        tell_end_that_waited(table, socket, error);
     } else if (socket->state == SOCKET_IS_OPEN && (socket->flags & SOCKET_PEER_ENDED) == 0) {
         socket->flags |= SOCKET_PEER_ENDED; /* what it still sends has no reader */
         socket_ops(table)->receive(shard_reactor(table->shard), &socket->io, false);
@@ -459,6 +487,8 @@ void reactor_on_sent(struct shard *shard, struct reactor_socket *io, int64_t res
         on_send_failed(table, socket, result < 0 ? (int)result : -EPIPE);
     else if (socket->state == SOCKET_IS_FLUSHING)
         linger(table, socket);
-    else if (socket->state == SOCKET_IS_OPEN && (socket->flags & SOCKET_PEER_ENDED) == 0)
+    else if (socket->state == SOCKET_IS_OPEN && has(socket, SOCKET_END_WAITS))
+        tell_end_that_waited(table, socket, 0);
+    else if (socket->state == SOCKET_IS_OPEN && !has(socket, SOCKET_PEER_ENDED))
         tell_sent(table, socket, sent);
 }

@@ -50,7 +50,8 @@ struct socket_connected {
 };
 /* The last event of a socket. Until its handler has returned the socket still takes a send (the
  * peer may have closed its half only); after it, what is in flight is sent, and the socket is gone.
- */
+ * With error 0 no send is in flight when it is handled (it waits for that, and stands for the last
+ * SOCKET_SENT): what was gathered can be sent then, and all that came has been answered. */
 struct socket_closed {
     struct socket_id socket;
     int error; /* 0: the peer sends no more; else a negative errno */

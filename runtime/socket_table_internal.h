@@ -37,6 +37,7 @@ enum socket_state {
 enum socket_flag {
     SOCKET_PEER_ENDED = 1, /* no more will be received; the owner is or was told by SOCKET_CLOSED */
     SOCKET_PAUSED = 2,
+    SOCKET_END_WAITS = 4, /* the peer ended in order; the owner is told when its send is done */
 };
 
 struct socket {

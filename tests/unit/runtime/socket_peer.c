@@ -81,6 +81,11 @@ static void echo(struct peer *peer, const uint8_t *bytes, size_t length) {
     peer->waiting_length += length;
 }
 
+static void send_waiting(struct peer *peer) {
+    actor_ensure(send_bytes(peer, peer->waiting, peer->waiting_length) == 0, 1);
+    peer->waiting_length = 0;
+}
+
 static void refusals(struct peer *peer) {
     struct socket_buffer *second = socket_buffer_create(10), *third = second;
     struct socket_id stale = {peer->socket.bits + (1ull << 32)};
@@ -188,8 +193,7 @@ static void peer_on_sent(void *state, struct message **message) {
     }
     if (peer->waiting_length == 0)
         return;
-    actor_ensure(send_bytes(peer, peer->waiting, peer->waiting_length) == 0, 1);
-    peer->waiting_length = 0;
+    send_waiting(peer);
     if (peer->order == PEER_TWICE)
         socket_close(peer->socket);
 }
@@ -202,6 +206,8 @@ static void peer_on_closed(void *state, struct message **message) {
     atomic_fetch_add(&scene->closed, 1);
     if (peer->order == PEER_COUNT || peer->order == PEER_PAUSE)
         send_bytes(peer, &peer->done, sizeof peer->done); /* it closed its half only */
+    if (scene->error == 0 && peer->waiting_length > 0)
+        send_waiting(peer);
     actor_stop(ACTOR_NORMAL);
 }
 

@@ -176,6 +176,32 @@ static void large_input_arrives_whole_and_a_half_closed_peer_is_answered(void **
     scene_stop(&scene);
 }
 
+/* The end arrives while a send is in flight and more was gathered behind it. */
+static void half_closed_peer_gets_what_was_gathered(void **state) {
+    const size_t total = MIB / 2;
+    const int window = 16384;
+    struct scene scene = {0};
+    uint8_t *bytes = pattern(total), *got = malloc(total);
+    int fd;
+
+    scene_start(&scene);
+    fd = client_connect(&scene, NULL);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
+    client_write(fd, "E", 1);
+    client_write(fd, bytes, total);
+    shutdown(fd, SHUT_WR);
+    client_read(fd, got, total);
+    assert_memory_equal(got, bytes, total);
+    assert_int_equal(client_read_end(fd), 0);
+    assert_int_equal(scene.closed, 1);
+    assert_int_equal(scene.error, 0);
+    close(fd);
+    free(bytes);
+    free(got);
+    wait_until_none_is_open(&scene);
+    scene_stop(&scene);
+}
+
 static void pause_holds_the_sender_back(void **state) {
     const size_t total = 32 * MIB;
     struct scene scene = {0};
@@ -543,6 +569,7 @@ static void connect_reaches_a_listener_and_says_who_refuses(void **state) {
         cmocka_unit_test(receives_go_on_when_buffers_ran_out),                          \
         cmocka_unit_test(large_output_reaches_a_slow_reader_in_order),                  \
         cmocka_unit_test(large_input_arrives_whole_and_a_half_closed_peer_is_answered), \
+        cmocka_unit_test(half_closed_peer_gets_what_was_gathered),                      \
         cmocka_unit_test(pause_holds_the_sender_back),                                  \
         cmocka_unit_test(failed_owner_leaks_no_bytes_of_others),                        \
         cmocka_unit_test(close_sends_what_is_in_flight_although_more_arrives),          \
