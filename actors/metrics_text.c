@@ -119,6 +119,7 @@ static void write_engine(struct metrics_text *text, struct engine *engine) {
     gauge(text, "engine_space_free_bytes", gauges.space_free_bytes);
     gauge(text, "engine_space_reserve_bytes", gauges.space_reserve_bytes);
     gauge(text, "engine_stalled", gauges.stalled);
+    gauge(text, "engine_compacting", gauges.compacting);
     gauge(text, "engine_sync_ns_peak", gauges.sync_ns_peak);
     counter(text, "engine_writes_total", gauges.writes);
     counter(text, "engine_batches_total", gauges.batches);

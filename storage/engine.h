@@ -113,7 +113,8 @@ struct engine_gauges {
     uint64_t compaction_pending_bytes;
     uint64_t space_free_bytes;
     uint64_t space_reserve_bytes;
-    uint64_t stalled; /* 1 while the engine slows or stops writers to let compaction catch up */
+    uint64_t stalled;    /* 1 while the engine slows or stops writers to let compaction catch up */
+    uint64_t compacting; /* 1 while a flush or a compaction runs or is due */
     /* counters since open */
     uint64_t writes;          /* engine_write() calls that were written */
     uint64_t batches;         /* batches in them */

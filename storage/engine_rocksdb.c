@@ -281,6 +281,7 @@ static void rocksdb_engine_gauges(struct engine *engine, struct engine_gauges *g
     gauges->cache_bytes = rocksdb_cache_get_usage(rocksdb->cache);
     gauges->stalled = property_sum(rocksdb, "rocksdb.is-write-stopped") > 0 ||
                       property_sum(rocksdb, "rocksdb.actual-delayed-write-rate") > 0;
+    gauges->compacting = is_making_space(rocksdb);
 }
 
 /* ---- opening and closing ------------------------------------------------------------------- */

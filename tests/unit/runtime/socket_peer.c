@@ -25,6 +25,7 @@ struct peer {
     uint64_t done;
     uint8_t *waiting; /* PEER_ECHO: what arrived while a send was in flight */
     size_t waiting_length;
+    bool told_stuck; /* PEER_FLOOD: counted in scene->stuck */
 };
 
 static struct scene *scene_here(void) {
@@ -132,7 +133,7 @@ static void obey(struct peer *peer, const uint8_t *bytes, size_t length) {
         send_filled(peer, 'F', MIB);
         actor_fail(3, "as ordered");
     case PEER_FLOOD:
-        actor_timer_start(300, TICK, 0);
+        actor_timer_start(100, TICK, 0);
         peer->total = UINT64_MAX;
         send_filled(peer, 'G', MIB);
         break;
@@ -215,11 +216,15 @@ static void peer_on_tick(void *state, struct message **message) {
     struct peer *peer = state;
 
     if (peer->order == PEER_FLOOD) {
-        if (peer->done == peer->total) /* nothing has moved since the last look */
+        bool stuck = peer->done == peer->total; /* since the last look */
+        peer->total = peer->done;
+        if (stuck && !peer->told_stuck)
+            atomic_fetch_add(&scene_here()->stuck, 1);
+        peer->told_stuck |= stuck;
+        if (stuck && scene_here()->resume != 0)
             actor_stop(ACTOR_NORMAL);
         else
-            actor_timer_start(300, TICK, 0);
-        peer->total = peer->done;
+            actor_timer_start(100, TICK, 0);
     } else if (scene_here()->resume != 0) {
         socket_resume(peer->socket);
     } else {

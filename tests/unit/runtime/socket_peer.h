@@ -20,7 +20,7 @@ enum peer_order {
         'R', /* checks that what follows is the pattern; at the peer's end answers how many */
     PEER_PAUSE = 'P',  /* pauses until `resume`, then as PEER_COUNT */
     PEER_FAIL = 'F',   /* sends 1 MiB of 'F' and fails with it in flight */
-    PEER_FLOOD = 'G',  /* sends until nothing moves, then closes with a send in flight */
+    PEER_FLOOD = 'G',  /* sends, and when nothing moves after `resume` ends with a send in flight */
     PEER_FILL = 'B',   /* sends 1 MiB of 'B' */
     PEER_CLOSE = 'C',  /* sends 64 KiB of the pattern and closes at once */
     PEER_ABORT = 'X',  /* resets */
@@ -41,6 +41,7 @@ struct scene {
     struct socket_id other; /* a socket of another actor */
     atomic_int resume;
     atomic_uint accepted, data_events;
+    atomic_uint stuck; /* each PEER_FLOOD once, when it saw that nothing moves */
     atomic_ulong received;
     atomic_int closed; /* how many SOCKET_CLOSED */
     atomic_int error;  /* of the last one */

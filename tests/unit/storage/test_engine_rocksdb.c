@@ -175,15 +175,22 @@ static void assert_large_is_there(struct engine *engine, unsigned number) {
     assert_int_equal((uint8_t)value[size - 1], (uint8_t)number);
 }
 
-/* Try until it is taken; a bound in tries, generous for a busy machine. */
+/* Waiting ends by an event; only what would never come is given up, after so long (some 5 minutes,
+ * more on a busy machine). */
+#define WAIT_TRIES_MAX 15000
+static void wait_a_little(void) {
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+}
+
+/* Try until it is taken. */
 static bool put_succeeds_in_time(struct engine *engine, unsigned number,
                                  enum write_urgency urgency) {
-    for (int tries = 0; tries < 600; tries++) {
+    for (int tries = 0; tries < WAIT_TRIES_MAX; tries++) {
         int error = put_large(engine, number, urgency);
         if (error == 0)
             return true;
         assert_int_equal(error, -ENOSPC);
-        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+        wait_a_little();
     }
     return false;
 }
@@ -251,17 +258,20 @@ static void take_space(const char *path, size_t bytes) {
     close(file);
 }
 
-/* Wait until compactions have ended: the free space stays what it is. */
-static void settle(const char *path) {
-    uint64_t before = 0;
-    for (int tries = 0; tries < 300 && before != free_bytes(path); tries++) {
-        before = free_bytes(path);
-        nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+/* Wait until flushes and compactions have ended, so that no space comes back by itself. */
+static void settle(struct engine *engine) {
+    for (int tries = 0; tries < WAIT_TRIES_MAX; tries++) {
+        struct engine_gauges gauges;
+        engine_gauges(engine, &gauges);
+        if (!gauges.compacting)
+            return;
+        wait_a_little();
     }
+    fail_msg("compactions never end");
 }
 
 /* Put until new mail is refused although nothing is left to compact; how many were taken. */
-static unsigned put_until_refused(struct engine *engine, const char *path) {
+static unsigned put_until_refused(struct engine *engine) {
     unsigned taken = 0;
     for (unsigned round = 0; round < 100; round++) {
         unsigned before = taken;
@@ -271,7 +281,7 @@ static unsigned put_until_refused(struct engine *engine, const char *path) {
         assert_int_equal(error, -ENOSPC);
         if (taken == before)
             return taken;
-        settle(path);
+        settle(engine);
     }
     fail_msg("space kept coming back");
     return 0;
@@ -289,7 +299,7 @@ static void full_disk_refuses_new_mail_and_loses_none(void **state) {
                                              .reserve_bytes = 16 * MIB};
     struct engine *engine;
     assert_int_equal(engine_rocksdb_open(path, &options, &engine, NULL, 0), 0);
-    unsigned taken = put_until_refused(engine, path);
+    unsigned taken = put_until_refused(engine);
     assert_true(taken > 64);
     /* The reserve is for these; a compaction that runs may borrow it for a while. */
     assert_true(put_succeeds_in_time(engine, taken, WRITE_ESSENTIAL));
