@@ -78,6 +78,7 @@ static void upgrade(struct connection *connection, const struct http_request *re
         answer(connection, 503, false, "http_draining");
         return;
     }
+    actor_count("websocket_tried", 1);
     int length = http_write_upgrade(text, sizeof(text), request->key);
     actor_ensure(length > 0, CONNECTION_REASON_BROKEN);
     connection_output_raw(connection, (const uint8_t *)text, (size_t)length);
@@ -90,12 +91,14 @@ size_t connection_take_http(struct connection *connection, const uint8_t *bytes,
     enum parse_result result = http_parse_request(bytes, length, &request);
     if (result == PARSE_MORE)
         return 0;
-    if (result != PARSE_COMPLETE || request.kind == HTTP_REQUEST_REFUSED)
+    if (result != PARSE_COMPLETE || request.kind == HTTP_REQUEST_REFUSED) {
+        actor_count("websocket_tried", 1);
         answer(connection, request.status, false, "http_refused");
-    else if (request.kind == HTTP_REQUEST_UPGRADE)
+    } else if (request.kind == HTTP_REQUEST_UPGRADE) {
         upgrade(connection, &request);
-    else
+    } else {
         serve(connection, &request);
+    }
     return result == PARSE_COMPLETE ? request.head_bytes : 0;
 }
 

@@ -11,6 +11,7 @@
  * incarnation of the mailbox is met on a new connection, whose hello says it (`told_end`).
  */
 #include "actors/connection_internal.h"
+#include "actors/measures.h"
 #include "actors/node.h"
 
 #define OPEN_CAPACITY_LEAST 8u
@@ -53,8 +54,12 @@ bool connection_open_add(struct connection *connection, enum open_kind kind, uin
 
 /* The entry has got this answer. */
 static void settle(struct connection *connection, unsigned at, int code) {
-    connection->told_end |=
-        connection->work->open[at].kind == OPEN_SEND && wire_code_ends_send(code);
+    const struct open_request *request = &connection->work->open[at];
+    bool send = request->kind == OPEN_SEND;
+    int32_t took_ms = OPEN_TIMEOUT_MS - connection_ms_until(request->due_ms);
+    measure_time(send ? MEASURE_RESPONSE_SEND : MEASURE_RESPONSE_OTHER,
+                 took_ms > 0 ? (uint64_t)took_ms : 0);
+    connection->told_end |= send && wire_code_ends_send(code);
     take_off(connection->work, at);
 }
 

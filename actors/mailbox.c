@@ -22,6 +22,7 @@
  * mailbox_internal.h says which file does what.
  */
 #include "actors/mailbox_internal.h"
+#include "actors/measures.h"
 #include "net/wire.h"
 #include "runtime/log.h"
 
@@ -136,6 +137,7 @@ static void attach(struct mailbox *mailbox, struct device *device,
     device->monitor = actor_monitor(attach->connection);
     device->empty_due = true;
     device->busy = true;
+    measure_user_active(mailbox->user, actor_wall_ms());
     mailbox_sends_attach(device, attach->send_low);
     queue_expire(mailbox, device);
     if (attach->resume_epoch == mailbox->epoch)

@@ -13,6 +13,7 @@
  * The order of a queue never changes: mail is sent at once only when nothing waits before it.
  */
 #include "actors/mailbox_internal.h"
+#include "actors/measures.h"
 #include "net/wire.h"
 
 #include <string.h>
@@ -270,6 +271,17 @@ void queue_place(struct mailbox *mailbox, struct device *device) {
         store_in_order(mailbox, device, index);
 }
 
+/* How long it took since its sender's mailbox had taken it. */
+static void measure_delivery(const struct mailbox *mailbox, const struct entry *entry) {
+    bool stored = entry->state == ENTRY_STORED;
+    uint64_t now_ms = actor_wall_ms();
+    uint64_t then_ms = stored ? entry->time_s * 1000ull
+                              : message_as(entry->deliver, struct mailbox_deliver)->time_ms;
+    measure_time(stored ? MEASURE_DELIVERY_STORAGE : MEASURE_DELIVERY_MEMORY,
+                 now_ms > then_ms ? now_ms - then_ms : 0);
+    measure_user_active(mailbox->user, now_ms);
+}
+
 static void note_ack_time(struct device *device, const struct entry *entry) {
     uint32_t ms = mailbox_now() - entry->sent_ms;
     if (entry->attempt > 1 || ms > 60000)
@@ -324,6 +336,8 @@ static void ack_one(struct mailbox *mailbox, struct device *device, uint64_t ind
         entry->flags |= ENTRY_FAILED;
     if (error)
         actor_count("mail_acknowledged_with_error", 1);
+    else if (entry->kind == RECORD_MAIL)
+        measure_delivery(mailbox, entry);
     if (entry->state == ENTRY_STORED) {
         retire_stored(mailbox, device, index, error ? refusal_state(entry) : WIRE_STATE_DELIVERED);
     } else if (error && entry_has_sender(mailbox, entry)) {

@@ -20,6 +20,7 @@
  * message is delivered once more, and dropped by the device that has it.
  */
 #include "actors/mailbox_internal.h"
+#include "actors/measures.h"
 #include "net/wire.h"
 
 #include <string.h>
@@ -230,6 +231,12 @@ static void settle(struct device *device, struct sent *sent, int code) {
     tell(&device->sends);
 }
 
+static void settle_ok(const struct mailbox *mailbox, struct device *device, struct sent *sent) {
+    measure_message_accepted();
+    measure_user_active(mailbox->user, sent->time_ms);
+    settle(device, sent, WIRE_CODE_OK);
+}
+
 static void leave_peer(struct mailbox *mailbox, const struct sent *sent, bool refused) {
     if (sent->phase == SENT_TO_PEER)
         mailbox_peer_settled(mailbox, message_as(sent->send, struct mailbox_send)->chat, refused);
@@ -297,7 +304,7 @@ void mailbox_settled(struct mailbox *mailbox, const struct mailbox_settled *sett
     if (settled->sequence && !sent->sequence)
         sent->sequence = settled->sequence;
     if (sent->phase == SENT_TO_OWN) {
-        settle(device, sent, WIRE_CODE_OK);
+        settle_ok(mailbox, device, sent);
         return;
     }
     leave_peer(mailbox, sent, false);
@@ -305,7 +312,7 @@ void mailbox_settled(struct mailbox *mailbox, const struct mailbox_settled *sett
         mailbox_status_own(mailbox, WIRE_STATE_DELIVERED, settled->recipient.user,
                            settled->recipient, actor_wall_ms(), sent->id);
     if (mailbox_devices_present(mailbox) == 1) {
-        settle(device, sent, WIRE_CODE_OK);
+        settle_ok(mailbox, device, sent);
         return;
     }
     sent->phase = SENT_WAITS_FOR_OWN;
@@ -350,7 +357,7 @@ static void start(struct mailbox *mailbox, struct device *device, struct sent *s
     }
     if (send->chat == mailbox->user && mailbox_devices_present(mailbox) == 1) {
         sent->phase = SENT_TO_OWN;
-        settle(device, sent, WIRE_CODE_OK);
+        settle_ok(mailbox, device, sent);
         return;
     }
     if (send->chat == mailbox->user) {

@@ -85,7 +85,7 @@ static void answer_metrics(struct client *client, bool head_only) {
     struct socket_buffer *buffer = socket_buffer_create(room + METRICS_TEXT_BYTES_MAX);
     char *bytes = (char *)socket_buffer_bytes(buffer);
     struct metrics_text text = {.bytes = bytes + room, .capacity = METRICS_TEXT_BYTES_MAX};
-    metrics_text_write(&text, node_current(), runtime_current());
+    metrics_text_write(&text, node_current(), runtime_current(), actor_wall_ms());
     if (text.cut)
         actor_count("metrics_cut", 1);
     struct http_response response = {

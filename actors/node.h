@@ -18,6 +18,7 @@
 struct address_limits; /* address_limits.h */
 struct connection;
 struct engine;
+struct measures;
 struct quarantine;
 
 /* Limits and times, from the cluster file; defaults in node_limits_default (node.c). */
@@ -53,10 +54,13 @@ struct node_shard {
 
 struct node {
     const char *name;
-    const char *data; /* directory */
-    unsigned shards;  /* of the runtime, at most NODE_SHARDS_MAX */
+    const char *cluster, *region, *version; /* for the metrics; NULL: not said */
+    const char *data;                       /* directory */
+    unsigned shards;                        /* of the runtime, at most NODE_SHARDS_MAX */
     struct engine *engine;
-    uint64_t boot; /* durable before use; the high half of epochs */
+    uint64_t boot;       /* durable before use; the high half of epochs */
+    unsigned starts;     /* of the process by its heart, this one included */
+    uint64_t started_ms; /* Unix time */
     struct node_limits limits;
 
     uint8_t noise_secret[32], noise_public[32];
@@ -75,6 +79,7 @@ struct node {
     /* Until then (monotonic) keys that no account has are refused: the node crashed too often. */
     uint64_t strangers_refused_until_ms;
     const struct quarantine *quarantine; /* quarantine.h; NULL: nothing */
+    struct measures *measures;           /* measures.h, one per shard; NULL: nothing is measured */
 
     struct node_shard shard[NODE_SHARDS_MAX];
 

@@ -38,6 +38,22 @@ void runtime_counters_read(struct runtime *runtime, struct runtime_counters *cou
     *counters = sum;
 }
 
+void runtime_shards_visit(struct runtime *runtime,
+                          void (*visit)(void *context, const struct runtime_shard_counters *),
+                          void *context) {
+    for (unsigned i = 0; i < runtime->shard_count; i++) {
+        const struct shard_counters *own = &runtime->shards[i]->counters;
+        struct runtime_shard_counters counters = {
+            .shard = i,
+            .turns = counter_read(own->turns),
+            .messages = counter_read(own->messages),
+            .actors = counter_read(own->actors),
+            .busy_ns = counter_read(own->busy_ns),
+        };
+        visit(context, &counters);
+    }
+}
+
 /* Adds what one shard has counted of the class. */
 static void class_add(const struct class_entry *entry, struct runtime_class_counters *sum) {
     uint64_t handled = counter_read(entry->handled), arrived = counter_read(entry->arrived);

@@ -76,7 +76,15 @@ struct runtime_counters {
     uint64_t rests; /* of shards that let events gather: batch_wait_us */
 };
 void runtime_counters_read(struct runtime *runtime, struct runtime_counters *counters);
-/* Calls `visit` once per class / per event name counted with actor_count. */
+struct runtime_shard_counters {
+    unsigned shard;
+    uint64_t turns, messages, actors;
+    uint64_t busy_ns; /* in turns that had something to run */
+};
+/* Calls `visit` once per shard / per class / per event name counted with actor_count. */
+void runtime_shards_visit(struct runtime *runtime,
+                          void (*visit)(void *context, const struct runtime_shard_counters *),
+                          void *context);
 void runtime_classes_visit(struct runtime *runtime,
                            void (*visit)(void *context, const struct runtime_class_counters *),
                            void *context);

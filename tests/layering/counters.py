@@ -107,6 +107,12 @@ def counted(root):
     return reader.read(), reader.faults
 
 
+def summed(text):
+    """The names of the tables in a source that sums events up: EVENTS("one", "two")."""
+    return [name for names in re.findall(r"\bEVENTS\((\s*\"[^)]*)\)", COMMENT.sub(" ", text))
+            for name in LITERAL.findall(names)]
+
+
 def explained(text):
     """The names in the first column of the page's tables, as often as they stand there."""
     return [name for line in text.splitlines() if line.startswith("| `")

@@ -28,6 +28,14 @@ def test_every_explained_name_is_counted_and_stands_once():
     assert [name for name in page() if name not in counted or page().count(name) > 1] == []
 
 
+def test_every_name_that_a_metric_sums_is_counted():
+    counted = counters.counted(ROOT)[0]
+    with open(os.path.join(ROOT, "actors/metrics_product.c"), encoding="utf-8") as file:
+        names = counters.summed(file.read())
+    assert "mail_expired" in names
+    assert [name for name in names if name not in counted] == []
+
+
 def test_reader_sees_literals_but_not_in_comments():
     assert read('static void f(int x) {\n    actor_count(x ? "one" : "two", 1); /* actor_count("three", 1) */\n}\n') == (
         ["one", "two"], [])

@@ -21,6 +21,7 @@
 struct config {
     char name[CONFIG_NAME_MAX + 1];
     char cluster[CONFIG_NAME_MAX + 1];
+    char region[CONFIG_NAME_MAX + 1]; /* empty: none */
     struct socket_address listen[CONFIG_ADDRESSES_MAX];
     unsigned listen_count;
     struct socket_address metrics;

@@ -17,6 +17,8 @@ const char *const config_words[] = {
 const struct config_key config_keys[] = {
     {"cluster", CONFIG_TEXT, "tern", 1, CONFIG_NAME_MAX, FIELD(cluster),
      "The cluster's name. Nodes of another cluster are not talked to."},
+    {"region", CONFIG_TEXT, "", 0, CONFIG_NAME_MAX, FIELD(region),
+     "Where the node stands. The metrics of errors are told apart by it."},
     {"listen", CONFIG_ADDRESSES, "127.0.0.1:7700", 0, 0, FIELD(listen),
      "Addresses for devices (HTTP upgrade to WebSocket at /v1). A list: {\"a:1\", \"b:2\"}."},
     {"metrics", CONFIG_ADDRESS, "127.0.0.1:7780", 0, 0, FIELD(metrics),

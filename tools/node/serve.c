@@ -6,6 +6,7 @@
 #include "tools/node/serve.h"
 
 #include "actors/address_limits.h"
+#include "actors/measures.h"
 #include "actors/quarantine.h"
 #include "actors/user_id.h"
 #include "net/key_text.h"
@@ -62,13 +63,19 @@ static unsigned cores_count(void) {
     return cores > NODE_SHARDS_MAX ? NODE_SHARDS_MAX : (unsigned)cores;
 }
 
-static void node_fill(struct served *served, const struct serve *serve, const struct meta *meta) {
+static void node_fill(struct served *served, const struct serve *serve, const struct meta *meta,
+                      unsigned starts) {
     const struct config *config = serve->config;
     struct node *node = &served->node;
     for (unsigned i = 0; i < serve->listener_count; i++)
         served->fds[i] = serve->listeners[i].fd;
     *node = (struct node){
         .name = config->name,
+        .cluster = config->cluster,
+        .region = config->region,
+        .version = NODE_VERSION,
+        .starts = starts,
+        .started_ms = seams_system()->wall_ms(seams_system()->context),
         .data = config->data,
         .shards = config->shards ? (unsigned)config->shards : cores_count(),
         .engine = served->engine,
@@ -83,6 +90,7 @@ static void node_fill(struct served *served, const struct serve *serve, const st
         .metrics_fds = served->fds + config->listen_count,
         .metrics_count = serve->listener_count - config->listen_count,
     };
+    node->measures = measures_create(node->shards); /* NULL: then nothing is measured */
     struct address_limits_options limits = {
         .connections_max = node->limits.connections_max,
         .per_address_max = node->limits.connections_per_address_max,
@@ -117,7 +125,7 @@ static int exit_status_of(int error) {
                                                    : HEART_EXIT_CONFIGURATION;
 }
 
-static int serve_open(struct served *served, const struct serve *serve) {
+static int serve_open(struct served *served, const struct serve *serve, unsigned starts) {
     char error[512];
     struct meta meta;
     int result = store_open(serve->config, &served->engine, &meta, error, sizeof(error));
@@ -132,7 +140,7 @@ static int serve_open(struct served *served, const struct serve *serve) {
         fprintf(stderr, "tern-node: %s\n", error);
         return result;
     }
-    node_fill(served, serve, &meta);
+    node_fill(served, serve, &meta, starts);
     result = users_reserve(&served->node, &meta);
     if (result)
         fprintf(stderr, "tern-node: the store can't be written: %s\n", strerror(-result));
@@ -153,7 +161,7 @@ int serve_run(void *context, const struct heart_start *start) {
     struct served *served = calloc(1, sizeof(*served));
     if (!served)
         abort();
-    int result = serve_open(served, serve);
+    int result = serve_open(served, serve, start->starts);
     if (result)
         return exit_status_of(result);
     served->quarantine = quarantine_read(serve->crashes);
@@ -187,6 +195,7 @@ int serve_run(void *context, const struct heart_start *start) {
     runtime_destroy(runtime);
     engine_close(served->engine);
     address_limits_destroy(served->node.addresses);
+    free(served->node.measures);
     quarantine_destroy(served->quarantine);
     free(served);
     return result;

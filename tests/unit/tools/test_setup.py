@@ -32,9 +32,9 @@ def test_another_system_is_refused_in_a_sentence(tmp_path, text, name):
     assert done.stderr.count("\n") == 1
 
 
-def fake_tools(tmp_path, apt_get):
+def fake_tools(tmp_path, apt_get, missing="libsodium-dev"):
     """A PATH on which one package is missing and apt-get is a script."""
-    (tmp_path / "dpkg-query").write_text("#!/bin/sh\n/usr/bin/dpkg-query \"$@\" | grep -v libsodium-dev\n")
+    (tmp_path / "dpkg-query").write_text("#!/bin/sh\n/usr/bin/dpkg-query \"$@\" | grep -v '|%s$'\n" % missing)
     (tmp_path / "apt-get").write_text("#!/bin/sh\necho \"$*\" >>%s/calls\n%s\n" % (tmp_path, apt_get))
     (tmp_path / "sudo").write_text("#!/bin/sh\nexec \"$@\"\n")
     for tool in ("dpkg-query", "apt-get", "sudo"):
@@ -74,3 +74,15 @@ def test_too_little_space_is_refused_before_anything_is_installed(tmp_path):
 def test_no_network_is_refused_in_a_sentence(tmp_path):
     done = run_setup("run", PATH=fake_tools(tmp_path, "echo 'E: Unable to locate package libsodium-dev'; exit 100"))
     assert done.returncode == 1 and "Nothing was installed" in done.stderr
+
+
+def test_a_package_with_a_service_does_not_start_it(tmp_path):
+    for folder in ("etc/systemd/system", "usr/sbin"):
+        (tmp_path / folder).mkdir(parents=True)
+    policy = tmp_path / "usr/sbin/policy-rc.d"
+    apt_get = "case \"$*\" in *--yes*) cp %s %s/seen ;; esac\ncat <<E\n" % (policy, tmp_path) + PLAN % ("3 kB", "9 kB") + "E"
+    done = run_setup("check", PATH=fake_tools(tmp_path, apt_get, "haproxy"), TERN_SETUP_ROOT=str(tmp_path))
+    assert "haproxy is installed without its service" in done.stderr
+    assert os.readlink(tmp_path / "etc/systemd/system/haproxy.service") == "/dev/null"
+    assert "exit 101" in (tmp_path / "seen").read_text() and not policy.exists()
+    assert not (tmp_path / "etc/systemd/system/prometheus.service").is_symlink()
