@@ -255,7 +255,9 @@ static void store_in_order(struct mailbox *mailbox, struct device *device, uint6
             entry->sender_user == last->sender_user && entry->sender_device == last->sender_device)
             queue_store(mailbox, device, entry);
     }
-    queue_store(mailbox, device, queue_at(queue, index));
+    if (last->state ==
+        ENTRY_HELD) /* else it is blamed (mailbox_window.c), and on its way already */
+        queue_store(mailbox, device, queue_at(queue, index));
 }
 
 void queue_place(struct mailbox *mailbox, struct device *device) {

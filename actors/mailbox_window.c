@@ -229,9 +229,12 @@ static bool send_stored(struct mailbox *mailbox, struct device *device, struct e
         uint64_t chat = queued.entry == RECORD_MAIL ? queued.mail.chat : 0;
         return set_aside(mailbox, device, entry, value, chat, "it was never answered");
     }
-    if (queued.entry == RECORD_MAIL && is_blamed_stored(mailbox, device, &queued))
-        return set_aside(mailbox, device, entry, value, queued.mail.chat,
-                         "it brought the node down twice");
+    if (queued.entry == RECORD_MAIL && is_blamed_stored(mailbox, device, &queued)) {
+        bool done = set_aside(mailbox, device, entry, value, queued.mail.chat,
+                              "it brought the node down twice");
+        actor_count("mail_set_aside_crash", done);
+        return done;
+    }
     if (queued.entry == RECORD_MAIL)
         return send_stored_mail(mailbox, device, entry, walk->blob, &queued);
     struct connection_status status = {

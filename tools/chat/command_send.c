@@ -63,7 +63,7 @@ static const char *explain(const struct sending *sending) {
     case WIRE_STATE_UNDECRYPTABLE:
         return "the recipient's device cannot decrypt it";
     case WIRE_STATE_QUARANTINED:
-        return "the recipient's device never answered; it was set aside";
+        return "it was set aside: the recipient's device never answered, or the node failed at it";
     default:
         return sending->code != 0 ? chat_explain_code(sending->code)
                                   : "the recipient's device refused it";

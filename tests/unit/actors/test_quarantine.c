@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What crash records blame, and what becomes of mail that two of them name: the list that is read
+ * from their files, and a mailbox that has it. */
+#include "actors/quarantine.h"
+
+#include "runtime/crash.h"
+#include "tests/unit/actors/mailbox_fixture.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#define ANN 100
+#define EVE 150
+#define BOB 201
+
+static char directory[64];
+static unsigned records_written;
+static struct phone ann, bob, eve;
+
+/* --- records ---------------------------------------------------------------------------------- */
+
+static int remove_record(void *context, const char *path) {
+    return unlink(path) == 0 ? 0 : -errno;
+}
+
+static int make_directory(void **state) {
+    strcpy(directory, "/tmp/tern-quarantine-XXXXXX");
+    records_written = 0;
+    return mkdtemp(directory) ? 0 : -1;
+}
+
+static int remove_directory(void **state) {
+    crash_records_visit(directory, remove_record, NULL);
+    return rmdir(directory);
+}
+
+static void write_record(const char *text) {
+    char path[128];
+    unsigned number = records_written++;
+    snprintf(path, sizeof(path), "%s/CRASH-20260101T00%02u%02uZ-7", directory, number / 60,
+             number % 60);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static void write_blame(const char *line) {
+    char text[1024];
+    snprintf(text, sizeof(text), "Tern crash record, format 1\nsummary: one\nblame: %s\nend\n",
+             line);
+    write_record(text);
+}
+
+/* --- mail ------------------------------------------------------------------------------------- */
+
+static const uint8_t id[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+
+static struct quarantine_mail mail_of(const char *text) {
+    return (struct quarantine_mail){
+        .to = {BOB, 1},
+        .from = {ANN, 2},
+        .id = id,
+        .ciphertext = (const uint8_t *)text,
+        .ciphertext_bytes = (uint32_t)strlen(text),
+        .external = (const uint8_t *)"ext",
+        .external_bytes = 3,
+    };
+}
+
+/* The line as a crash handler writes it, at most `bytes` of it. */
+static size_t describe(const struct quarantine_mail *mail, char *line, size_t bytes) {
+    struct message *message = message_create(CONNECTION_MAIL, sizeof(struct connection_mail));
+    struct connection_mail *sent = message_as(message, struct connection_mail);
+    *sent = (struct connection_mail){
+        .sender = mail->from,
+        .ciphertext_offset = 5,
+        .ciphertext_bytes = mail->ciphertext_bytes,
+        .external_offset = 5 + mail->ciphertext_bytes,
+        .external_bytes = mail->external_bytes,
+    };
+    memcpy(sent->id, mail->id, sizeof(sent->id));
+    message->blob = blob_create(5 + mail->ciphertext_bytes + mail->external_bytes);
+    memset(blob_bytes(message->blob), '.', 5);
+    memcpy(blob_bytes(message->blob) + 5, mail->ciphertext, mail->ciphertext_bytes);
+    memcpy(blob_bytes(message->blob) + 5 + mail->ciphertext_bytes, mail->external,
+           mail->external_bytes);
+    const struct quarantine_sending sending = {mail->to, message};
+    size_t length = quarantine_describe(&sending, line, bytes);
+    message_destroy(message);
+    return length;
+}
+
+static void blame(const struct quarantine_mail *mail) {
+    char line[CRASH_BLAME_BYTES_MAX] = "";
+    assert_true(describe(mail, line, sizeof(line) - 1) < sizeof(line) - 1);
+    write_blame(line);
+}
+
+/* --- the list --------------------------------------------------------------------------------- */
+
+static void a_blame_names_whose_mail_it_is_and_not_what_it_says(void **state) {
+    struct quarantine_mail mail = mail_of("secret");
+    char line[CRASH_BLAME_BYTES_MAX] = "";
+    describe(&mail, line, sizeof(line) - 1);
+    const char expected[] = "mail to=201/1 from=100/2 id=0102030405060708090a0b0c0d0e0f10 hash=";
+    assert_memory_equal(line, expected, sizeof(expected) - 1);
+    assert_int_equal(strlen(line), sizeof(expected) - 1 + 32);
+    assert_null(strstr(line, "secret"));
+    assert_int_equal(describe(&mail, line, 10), 10); /* cut, never beyond */
+}
+
+static void one_record_sets_nothing_aside(void **state) {
+    struct quarantine_mail mail = mail_of("once");
+    assert_null(quarantine_read(directory));
+    assert_null(quarantine_read("/nonexistent/crashes"));
+    blame(&mail);
+    assert_null(quarantine_read(directory));
+    assert_int_equal(quarantine_count(NULL), 0);
+    assert_false(quarantine_has(NULL, &mail));
+}
+
+static void two_records_that_name_the_same_mail_set_it_aside(void **state) {
+    struct quarantine_mail mail = mail_of("poison"), other = mail_of("other");
+    blame(&mail);
+    blame(&other);
+    write_blame("nobody");
+    blame(&mail);
+    struct quarantine *quarantine = quarantine_read(directory);
+    assert_non_null(quarantine);
+    assert_int_equal(quarantine_count(quarantine), 1);
+    assert_true(quarantine_has(quarantine, &mail));
+    assert_false(quarantine_has(quarantine, &other));
+    quarantine_destroy(quarantine);
+}
+
+/* Whoever crashes the node with mail of their own has nobody else's set aside, whatever of it they
+ * copy. */
+static void no_other_mail_is_set_aside_with_it(void **state) {
+    static const uint8_t other_id[16] = {1};
+    struct quarantine_mail mail = mail_of("poison"), other;
+    blame(&mail);
+    blame(&mail);
+    struct quarantine *quarantine = quarantine_read(directory);
+    assert_non_null(quarantine);
+    other = mail, other.to.user = EVE;
+    assert_false(quarantine_has(quarantine, &other));
+    other = mail, other.to.device = 2;
+    assert_false(quarantine_has(quarantine, &other));
+    other = mail, other.from.user = EVE;
+    assert_false(quarantine_has(quarantine, &other));
+    other = mail, other.from.device = 1;
+    assert_false(quarantine_has(quarantine, &other));
+    other = mail, other.id = other_id;
+    assert_false(quarantine_has(quarantine, &other));
+    other = mail, other.external_bytes = 2;
+    assert_false(quarantine_has(quarantine, &other));
+    other = mail_of("Poison");
+    assert_false(quarantine_has(quarantine, &other));
+    quarantine_destroy(quarantine);
+}
+
+static void records_that_are_cut_or_junk_count_for_nothing(void **state) {
+    struct quarantine_mail mail = mail_of("poison");
+    char line[CRASH_BLAME_BYTES_MAX] = "", text[1024];
+    describe(&mail, line, sizeof(line) - 1);
+    write_record("");
+    write_record("blame:");
+    write_record("\n\n\nblame: \n");
+    line[40] = '\0';
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(text, sizeof(text), "summary: x\nblame: %s", line);
+        write_record(text);
+    }
+    memset(text, 'a', sizeof(text));
+    memcpy(text, "blame: mail to=", 15);
+    text[sizeof(text) - 1] = '\0';
+    write_record(text);
+    write_record(text);
+    struct quarantine *quarantine = quarantine_read(directory);
+    assert_false(quarantine_has(quarantine, &mail));
+    quarantine_destroy(quarantine);
+}
+
+static void the_list_is_bounded(void **state) {
+    char text[16];
+    for (unsigned i = 0; i < QUARANTINE_MAILS_MAX + 5; i++) {
+        snprintf(text, sizeof(text), "poison %u", i);
+        struct quarantine_mail mail = mail_of(text);
+        blame(&mail);
+        blame(&mail);
+    }
+    struct quarantine *quarantine = quarantine_read(directory);
+    assert_int_equal(quarantine_count(quarantine), QUARANTINE_MAILS_MAX);
+    struct quarantine_mail newest = mail_of(text);
+    assert_true(quarantine_has(quarantine, &newest));
+    quarantine_destroy(quarantine);
+}
+
+/* --- a mailbox that has it -------------------------------------------------------------------- */
+
+static int begin(void **state) {
+    if (make_directory(state))
+        return -1;
+    hand_setup(state);
+    hand_account(ANN, 1);
+    hand_account(BOB, 1);
+    hand_account(EVE, 1);
+    phone_attach(&ann, ANN, 1);
+    phone_attach(&eve, EVE, 1);
+    return 0;
+}
+
+static int end(void **state) {
+    quarantine_destroy((struct quarantine *)hand.node.quarantine);
+    hand_teardown(state);
+    return remove_directory(state);
+}
+
+/* The node has crashed twice at this number of this phone's sends to Bob, and starts again. */
+static void crash_at(const struct phone *sender, uint64_t number, const char *text) {
+    uint8_t sent_id[16];
+    hand_id(sender->user, sender->device, number, sent_id);
+    struct quarantine_mail mail = mail_of(text);
+    mail.from = (struct device_address){sender->user, sender->device};
+    mail.id = sent_id;
+    blame(&mail);
+    blame(&mail);
+    hand_crash(ENGINE_CRASH_KEEP);
+    hand.node.quarantine = quarantine_read(directory);
+    assert_non_null(hand.node.quarantine);
+}
+
+/* Ann's mail `id` to Bob was set aside: she is told, and so is Bob's device. */
+static void expect_set_aside(void) {
+    const struct connection_status *status = phone_status(&ann);
+    assert_non_null(status);
+    assert_int_equal(status->state, WIRE_STATE_QUARANTINED);
+    assert_int_equal(status->chat, BOB);
+    phone_ack(&ann, status->cursor);
+    status = phone_status(&bob);
+    assert_non_null(status);
+    assert_int_equal(status->state, WIRE_STATE_QUARANTINED);
+    assert_int_equal(status->peer.user, BOB);
+    assert_int_equal(status->chat, ANN);
+    phone_ack(&bob, status->cursor);
+    hand_pass_ms(200);
+    assert_int_equal(hand_event("mail_set_aside"), 1);
+    assert_int_equal(hand_event("mail_set_aside_crash"), 1);
+    while ((status = phone_status(&eve)))
+        assert_int_equal(status->state, WIRE_STATE_DELIVERED);
+}
+
+static void stored_mail_is_set_aside_and_both_sides_are_told(void **state) {
+    phone_send(&ann, BOB, "before");
+    phone_send(&ann, BOB, "poison");
+    phone_send(&eve, BOB, "poison");
+    hand_run();
+    crash_at(&ann, 2, "poison");
+    phone_attach(&ann, ANN, 1);
+    phone_attach(&eve, EVE, 1);
+    phone_attach(&bob, BOB, 1);
+    phone_expect(&bob, "before");
+    const char *text;
+    const struct connection_mail *mail = phone_mail(&bob, &text); /* the same text, of another */
+    assert_non_null(mail);
+    assert_string_equal(text, "poison");
+    assert_int_equal(mail->sender.user, EVE);
+    phone_ack(&bob, mail->cursor);
+    expect_set_aside();
+    assert_null(phone_mail(&bob, NULL));
+    assert_int_equal(hand_stored(BOB, 1), 0);
+}
+
+/* It was never stored: its sender, who has no answer, sends it again. */
+static void mail_that_was_held_is_set_aside_when_it_is_sent_again(void **state) {
+    phone_attach(&bob, BOB, 1);
+    uint64_t ref = phone_send(&ann, BOB, "poison");
+    phone_expect(&bob, "poison");
+    crash_at(&ann, 1, "poison");
+    assert_int_equal(hand_stored(BOB, 1), 0);
+    phone_attach(&bob, BOB, 1);
+    phone_attach(&eve, EVE, 1);
+    phone_attach_as(&ann, ANN, 1, 0, 0, 1);
+    ref = phone_send_number(&ann, 1, BOB, "poison");
+    assert_int_equal(phone_answer(&ann, ref), WIRE_CODE_OK); /* it is durable: aside */
+    assert_null(phone_mail(&bob, NULL));
+    expect_set_aside();
+    ref = phone_send_number(&ann, 2, BOB, "after it");
+    phone_ack(&bob, phone_expect(&bob, "after it"));
+    assert_int_equal(phone_answer(&ann, ref), WIRE_CODE_OK);
+}
+
+#define LIST(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        LIST(a_blame_names_whose_mail_it_is_and_not_what_it_says),
+        LIST(one_record_sets_nothing_aside),
+        LIST(two_records_that_name_the_same_mail_set_it_aside),
+        LIST(no_other_mail_is_set_aside_with_it),
+        LIST(records_that_are_cut_or_junk_count_for_nothing),
+        LIST(the_list_is_bounded),
+        TEST(stored_mail_is_set_aside_and_both_sides_are_told),
+        TEST(mail_that_was_held_is_set_aside_when_it_is_sent_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
