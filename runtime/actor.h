@@ -83,7 +83,8 @@ enum {
     TRACE_ENDED = 14,    /* struct trace_ended */
     INSPECT_ANSWER = 15, /* inspect.h */
     SUPERVISOR_KIND_FIRST = 16,
-    GROUP_CHANGED = 28, /* struct group_changed (group.h) */
+    GROUP_CHANGED = 28,  /* struct group_changed (group.h) */
+    CREDIT_GRANTED = 29, /* struct credit_grant (credit.h) */
     ACTOR_KIND_FIRST = 32,
     ACTOR_KIND_MAX = 256,
 };
