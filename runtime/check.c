@@ -5,20 +5,21 @@
 
 #include "runtime/crash_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 struct check_failure check_failure;
 
 void check_failed(const char *expression, const char *file, int line) {
-    char text[512];
+    struct crash_text text = {.fd = STDERR_FILENO};
     if (!check_failure.expression)
         check_failure = (struct check_failure){expression, file, line};
-    int length = snprintf(text, sizeof text, "%s:%d: check failed: %s\n", file, line, expression);
-    if (length >= (int)sizeof text)
-        length = sizeof text - 1;
-    ssize_t written = write(STDERR_FILENO, text, (size_t)length);
-    (void)written;
+    crash_line_begin(&text);
+    crash_line_put(&text, file);
+    crash_line_put(&text, ":");
+    crash_put_number(&text, line);
+    crash_line_put(&text, ": check failed: ");
+    crash_line_put(&text, expression);
+    crash_line_end(&text);
     abort();
 }

@@ -29,6 +29,11 @@ struct crash_text {
     size_t used;
     char bytes[1024];
 };
+/* A line of the log (log.h) of an end that log_write is not fit for: as text on a terminal, else as
+ * JSON, whose quotes become single ones. */
+void crash_line_begin(struct crash_text *text);
+void crash_line_put(struct crash_text *text, const char *string);
+void crash_line_end(struct crash_text *text);
 void crash_text_flush(struct crash_text *text);
 void crash_put(struct crash_text *text, const char *string);
 void crash_put_character(struct crash_text *text, char character); /* printable, else '?' */

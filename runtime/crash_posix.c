@@ -340,12 +340,12 @@ static int open_record(struct crash_text *name) {
 
 static void say_where(const struct crash_text *name, bool written) {
     struct crash_text text = {.fd = STDERR_FILENO};
-    crash_put(&text, "tern: crashed; ");
-    crash_put(&text, written ? "see " : "no record could be written as ");
-    crash_put(&text, crash.prefix);
-    crash_put(&text, name->bytes);
-    crash_put(&text, "\n");
-    crash_text_flush(&text);
+    crash_line_begin(&text);
+    crash_line_put(&text, "tern: crashed; ");
+    crash_line_put(&text, written ? "see " : "no record could be written as ");
+    crash_line_put(&text, crash.prefix);
+    crash_line_put(&text, name->bytes);
+    crash_line_end(&text);
 }
 
 static void write_record(struct crash *of) {

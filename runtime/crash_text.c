@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Text for a crash record: no stdio, no memory but the buffer, no call but write. */
 #include "runtime/crash_internal.h"
+#include "runtime/log.h"
 
 #include <errno.h>
+#include <time.h>
 #include <unistd.h>
 
 void crash_text_flush(struct crash_text *text) {
@@ -86,4 +88,31 @@ void crash_put_time(struct crash_text *text, uint64_t unix_s, bool punctuated) {
     crash_put(text, colon);
     crash_put_digits(text, seconds % 60, 2);
     crash_put(text, "Z");
+}
+
+/* --- a line of the log --- */
+
+void crash_line_begin(struct crash_text *text) {
+    struct timespec now = {0};
+    if (isatty(text->fd))
+        return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    crash_put(text, "{\"@timestamp\":\"");
+    crash_put_time(text, (uint64_t)now.tv_sec, true);
+    crash_put(text, "\",\"log.level\":\"error\",\"message\":\"");
+}
+
+void crash_line_put(struct crash_text *text, const char *string) {
+    for (; *string; string++)
+        crash_put_character(text, *string == '"' ? '\'' : *string == '\\' ? '/' : *string);
+}
+
+void crash_line_end(struct crash_text *text) {
+    if (!isatty(text->fd)) {
+        crash_put(text, "\",\"ecs.version\":\"" LOG_ECS_VERSION "\",\"process.pid\":");
+        crash_put_number(text, getpid());
+        crash_put(text, "}");
+    }
+    crash_put(text, "\n");
+    crash_text_flush(text);
 }

@@ -25,6 +25,7 @@
 
 static enum log_level level_least = LOG_INFO; /* relaxed */
 static uint64_t lines_dropped;                /* relaxed; said with the next line that is written */
+static char service_fields[256];              /* constant while there are threads */
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 void log_level_set(enum log_level level) {
@@ -53,21 +54,58 @@ static bool is_allowed(struct log_site *site, uint64_t second, uint32_t *suppres
     return false;
 }
 
-/* Into `out` as the inside of a JSON string; what does not fit is cut. */
+/* How many bytes of UTF-8 are well-formed at the begin of `text`; 0: none. (RFC 3629; overlong
+ * forms and surrogates are let through, which every reader of JSON bears.) */
+static unsigned utf8_length(const unsigned char *text) {
+    unsigned length = text[0] < 0x80   ? 1
+                      : text[0] < 0xc2 ? 0
+                      : text[0] < 0xe0 ? 2
+                      : text[0] < 0xf0 ? 3
+                                       : 4;
+    if (text[0] > 0xf4)
+        return 0;
+    for (unsigned i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    return length;
+}
+
+/* Into `out` as the inside of a JSON string; what does not fit is cut, what is no UTF-8 is marked.
+ */
 static void json_escape(const char *text, char *out, size_t capacity) {
     size_t used = 0;
-    for (; *text && used + 7 < capacity; text++) {
+    while (*text && used + 7 < capacity) {
         unsigned char c = (unsigned char)*text;
+        unsigned length = utf8_length((const unsigned char *)text);
         if (c == '"' || c == '\\') {
             out[used++] = '\\';
             out[used++] = (char)c;
         } else if (c < 0x20) {
             used += (size_t)snprintf(out + used, capacity - used, "\\u%04x", c);
+        } else if (length == 0) {
+            out[used++] = '?';
         } else {
-            out[used++] = (char)c;
+            memcpy(out + used, text, length);
+            used += length;
         }
+        text += length ? length : 1;
     }
     out[used] = 0;
+}
+
+/* What would move the cursor, or end the line, is not written to a terminal. */
+static void text_tame(char *text) {
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = ' ';
+}
+
+void log_service_set(const char *service, const char *node) {
+    char name[80], place[80];
+    json_escape(service, name, sizeof name);
+    json_escape(node, place, sizeof place);
+    snprintf(service_fields, sizeof service_fields,
+             ",\"service.name\":\"%s\",\"service.node.name\":\"%s\"", name, place);
 }
 
 static const char *base_name(const char *file) {
@@ -85,15 +123,16 @@ static size_t line_for_person(char *line, const struct log_site *site, const str
 /* Field names of the Elastic Common Schema. */
 static size_t line_for_machine(char *line, const struct log_site *site, const struct tm *at,
                                unsigned ms, const char *text) {
-    char escaped[LINE_BYTES_MAX - 256];
+    char escaped[LINE_BYTES_MAX - 640];
     json_escape(text, escaped, sizeof escaped);
     int length = snprintf(line, LINE_BYTES_MAX,
                           "{\"@timestamp\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03uZ\","
                           "\"log.level\":\"%s\",\"message\":\"%s\","
+                          "\"ecs.version\":\"" LOG_ECS_VERSION "\"%s,\"process.pid\":%d,"
                           "\"log.origin.file.name\":\"%.60s\",\"log.origin.file.line\":%d}\n",
                           at->tm_year + 1900, at->tm_mon + 1, at->tm_mday, at->tm_hour, at->tm_min,
-                          at->tm_sec, ms, level_names[site->level], escaped, base_name(site->file),
-                          site->line);
+                          at->tm_sec, ms, level_names[site->level], escaped, service_fields,
+                          (int)getpid(), base_name(site->file), site->line);
     return (size_t)length;
 }
 
@@ -123,10 +162,12 @@ void log_write(struct log_site *site, const char *format, ...) {
     time_t seconds = (time_t)(now_ms / 1000);
     struct tm at;
     bool person = isatty(STDERR_FILENO);
-    if (person)
+    if (person) {
+        text_tame(text);
         localtime_r(&seconds, &at);
-    else
+    } else {
         gmtime_r(&seconds, &at);
+    }
     length = (person ? line_for_person : line_for_machine)(line, site, &at,
                                                            (unsigned)(now_ms % 1000), text);
     write_line(line, length);

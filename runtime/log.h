@@ -4,8 +4,9 @@
  * suppressed.
  *
  * Never a message's content, a key, or a phone number in full (log_phone masks one). Text on a
- * terminal, JSON (ECS field names) otherwise. Any thread; a shard never blocks on it (a full sink
- * drops and counts).
+ * terminal; otherwise a JSON object, with field names of the Elastic Common Schema and what its
+ * loggers must write (@timestamp, log.level, message, ecs.version). Any thread; a shard never
+ * blocks on it (a full sink drops and counts).
  */
 #ifndef TERN_RUNTIME_LOG_H
 #define TERN_RUNTIME_LOG_H
@@ -23,6 +24,8 @@ struct log_site {
     uint64_t second;
 };
 
+#define LOG_ECS_VERSION "8.11.0"
+
 #define LOG_AT(level, ...)                                                           \
     do {                                                                             \
         static struct log_site log_site_here = {__FILE__, __LINE__, level, 0, 0, 0}; \
@@ -36,6 +39,9 @@ struct log_site {
 __attribute__((format(printf, 2, 3))) void log_write(struct log_site *site, const char *format,
                                                      ...);
 void log_level_set(enum log_level level);
+/* What every line of JSON says besides: the service, and which of its nodes. Copied, and cut at 64
+ * bytes. Once, before there is a thread. */
+void log_service_set(const char *service, const char *node);
 /* "+1555…00" into text (at least 24 bytes); returns text. */
 const char *log_phone(const char *phone, char *text);
 

@@ -168,6 +168,7 @@ int main(int count, char **values) {
         return HEART_EXIT_CONFIGURATION;
     }
     log_level_apply(config.log_level);
+    log_service_set("tern-node", config.name);
     if (arguments.check) {
         printf("%s: it is right (node \"%s\")\n", arguments.config, config.name);
         return 0;

@@ -20,6 +20,7 @@
 #include "tools/node/store.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +192,7 @@ int serve_run(void *context, const struct heart_start *start) {
         return HEART_EXIT_CONFIGURATION;
     }
     ready_print(serve, served, runtime_reactor_name(runtime), start->starts);
+    log_info("serving, start %u of this heart, boot %" PRIu64, start->starts, served->node.boot);
     result = runtime_wait(runtime);
     runtime_destroy(runtime);
     engine_close(served->engine);
