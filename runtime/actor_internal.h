@@ -249,14 +249,7 @@ static inline void message_claim(struct message **message) {
 /* Onto a list; all of one list onto another; and off the one that it is on. */
 void message_hold(struct message **list, struct message *message);
 void message_held_move(struct message **from, struct message **to);
-static inline void message_unhold(struct message *message) {
-    if (message->flags & MESSAGE_HELD) {
-        struct message **link = (struct message **)message->to.bits; /* what points to it */
-        *link = message->next;
-        if (message->next)
-            message->next->to.bits = (uint64_t)link;
-        message->flags &= (uint16_t)~MESSAGE_HELD;
-    }
-}
+/* message_destroy of one that is held, lent, shared, a stub, or has a blob; or on any thread. */
+void message_destroy_special(struct message *message);
 
 #endif

@@ -356,7 +356,7 @@ static inline __attribute__((always_inline)) unsigned run(struct shard *shard, s
         if (at_ns)
             *at_ns = observe(shard, actor, kind, *at_ns);
         if (shard->running.handling) {
-            message_destroy(shard->running.handling);
+            message_free(shard, shard->running.handling);
             shard->running.handling = NULL;
         }
         if (unlikely(actor->flags & ACTOR_IS_STOPPING))

@@ -50,7 +50,8 @@ struct escape {
 struct running {
     struct actor *actor;
     struct message *handling; /* the handler's `*message` */
-    struct message *fresh;    /* created or kept, not given away: see message_hold */
+    /* Created or kept, and not given away: the last one that was created, and the others' list. */
+    struct message *newest, *fresh;
 };
 
 /* What the running handler works on, for a crash record. */
@@ -232,6 +233,38 @@ static inline struct actor *shard_actor(const struct shard *shard, struct actor_
         return NULL;
     struct actor *actor = shard_slot(shard, slot);
     return __builtin_expect(actor->id == id.bits, 1) ? actor : NULL;
+}
+
+/* --- messages that an actor holds (message.c), on the way of each message
+ * --------------------------------------------------------------------- */
+
+/* Off what holds it: it is given away, or put elsewhere. */
+static inline void message_unhold(struct message *message) {
+    struct shard *shard = shard_of_thread;
+    if (__builtin_expect(shard && shard->running.newest == message, 1)) {
+        shard->running.newest = NULL;
+    } else if (message->flags & MESSAGE_HELD) {
+        struct message **link = (struct message **)message->to.bits; /* what points to it */
+        *link = message->next;
+        if (message->next)
+            message->next->to.bits = (uint64_t)link;
+        message->flags &= (uint16_t)~MESSAGE_HELD;
+    }
+}
+
+/* message_destroy on a shard's thread. */
+static inline void message_free(struct shard *shard, struct message *message) {
+    const uint16_t special = MESSAGE_HELD | MESSAGE_LENT | MESSAGE_SHARED | MESSAGE_STUB;
+    if (__builtin_expect((message->flags & special) || message->blob ||
+                             message->home == SLAB_CLASS_HEAP ||
+                             slab_home(message) != &shard->messages,
+                         0)) {
+        message_destroy_special(message);
+        return;
+    }
+    if (shard->running.newest == message)
+        shard->running.newest = NULL;
+    slab_give(&shard->messages, message, message->home);
 }
 
 /* --- runtime.c

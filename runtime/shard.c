@@ -48,18 +48,27 @@ static struct actor *dequeue(struct shard *shard) {
 static void drop_in_hand(struct shard *shard) {
     message_destroy(shard->running.handling);
     shard->running.handling = NULL;
+    message_destroy(shard->running.newest);
     while (shard->running.fresh)
         message_destroy(shard->running.fresh);
 }
 
+static void list_newest(struct shard *shard) {
+    if (shard->running.newest)
+        message_hold(&shard->running.fresh, shard->running.newest);
+    shard->running.newest = NULL;
+}
+
 /* Messages that it created or kept and has not given away are its own from now on. */
 static void keep_fresh(struct shard *shard, struct actor *actor) {
+    list_newest(shard);
     if (shard->running.fresh)
         message_held_move(&shard->running.fresh, &actor_relations(shard, actor)->held);
 }
 
 static void running_save(struct shard *shard, struct running *saved) {
-    *saved = (struct running){shard->running.actor, shard->running.handling, NULL};
+    list_newest(shard);
+    *saved = (struct running){.actor = shard->running.actor, .handling = shard->running.handling};
     message_held_move(&shard->running.fresh, &saved->fresh);
 }
 
@@ -169,7 +178,7 @@ static void run_actor(struct shard *shard, struct actor *actor) {
     actor->flags |= ACTOR_IS_ON_STACK;
     if (__builtin_expect(!(actor->flags & ACTOR_IS_STOPPING), 1))
         run_messages(shard, actor);
-    if (__builtin_expect(shard->running.fresh != NULL, 0))
+    if (__builtin_expect(shard->running.fresh || shard->running.newest, 0))
         keep_fresh(shard, actor);
     turn_leave(shard, actor);
     if (__builtin_expect(actor->flags & ACTOR_IS_STOPPING, 0))

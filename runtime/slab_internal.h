@@ -68,6 +68,12 @@ static inline unsigned slab_class_of(size_t bytes) {
     unsigned log = 63 - (unsigned)__builtin_clzl(last);
     return 22 + (log - 10) * 4 + (unsigned)((last >> (log - 2)) & 3);
 }
+/* The same of so many cache lines, at least one. */
+static inline unsigned slab_class_of_lines(size_t lines) {
+    if (__builtin_expect(lines <= 16, 1))
+        return lines == 1 ? 3 : (unsigned)lines + 5;
+    return slab_class_of(lines * 64);
+}
 static inline size_t slab_class_bytes(unsigned class) {
     if (class < 8)
         return (class + 1) * 16ul;
