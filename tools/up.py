@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NODE, CHAT = "build/bin/tern-node", "build/bin/tern-chat"
 PORT_DEFAULT = 7700
 METRICS_PORT_AFTER = 80  # 7780, as in the sample
+PORT_MAX = 65535 - METRICS_PORT_AFTER
 ECHO_PHONE = "+15550000000"
 ECHO_MARK = "\0echo\0--home\0"  # in its command line
 CHAT_NOT_REGISTERED = 77
@@ -46,12 +48,18 @@ class Place:
             setattr(self, name.replace(".", "_"), os.path.join(self.directory, name))
 
     def make(self):
+        """Make the directory, and keep every other tools/up out of it."""
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
             self.lock_file = open(self.lock, "w")
-            fcntl.flock(self.lock_file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(self.lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print("waiting for another tools/up in %s" % self.directory, flush=True)
+                fcntl.flock(self.lock_file, fcntl.LOCK_EX)
         except OSError as error:
-            refuse("the data directory %s cannot be used: %s." % (self.directory, error.strerror))
+            refuse("the data directory %s cannot be used: %s. Choose another with --data."
+                   % (self.directory, error.strerror))
 
     def ports(self):
         """The ports that the configuration names, that of devices first; none when it does not exist yet."""
@@ -109,7 +117,7 @@ def build():
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
     terminal, lines = sys.stdout.isatty(), []
-    for line in process.stdout:
+    for line in process.stdout:  # until it has ended, of ^C too
         lines.append(line)
         if line.startswith("scons: `"):
             continue
@@ -171,11 +179,22 @@ def wait_until_ready(process, port, log, begin):
     refuse("the node is not ready after %d s; its log is %s." % (START_SECONDS_MAX, log))
 
 
-def require_port(port):
-    owner = port_owner(port)
-    if owner:
-        refuse("port %d is taken by %s; nothing was started. Choose another with --port, or stop that one."
-               % (port, owner))
+def require_ports(place, ports):
+    """Refuse, and say what to do about it, when the node could not listen on these ports of this machine."""
+    choose = ("Choose another for `listen` or `metrics` in %s" % place.tern_conf if os.path.exists(place.tern_conf)
+              else "Choose another with --port")
+    for port, purpose in zip(ports, ("", " (for metrics)")):
+        owner = port_owner(port)
+        if owner:
+            refuse("port %d%s is taken by %s; nothing was started. %s, or stop that one."
+                   % (port, purpose, owner, choose))
+        try:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            refuse("port %d%s cannot be used: %s; nothing was started. %s."
+                   % (port, purpose, error.strerror.lower(), choose))
 
 
 def start_node(place, port):
@@ -283,7 +302,11 @@ def parse_arguments():
     parser.add_argument("--data", help="where everything of the node lies (default: ~/.local/share/tern)")
     parser.add_argument("--port", type=int, help="port at the first start (default: %d)" % PORT_DEFAULT)
     parser.add_argument("--stop", action="store_true", help="stop the node and the echo contact")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.port is not None and not 1 <= options.port <= PORT_MAX:
+        parser.error("--port is from 1 to %d; the port that is %d higher is for metrics." % (
+            PORT_MAX, METRICS_PORT_AFTER))
+    return options
 
 
 def main():
@@ -291,6 +314,9 @@ def main():
     place = Place(options.data or os.path.join(
         os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share"), "tern"))
     os.chdir(ROOT)
+    if options.stop and not os.path.exists(place.directory):
+        print("Tern was not running.")
+        return
     place.make()
     if options.stop:
         print("Tern is stopped." if stop(place) else "Tern was not running.")
@@ -306,8 +332,7 @@ def main():
     else:
         require_space(place.directory, DATA_MEGABYTES)
         require_space(ROOT, BUILD_MEGABYTES)
-        for each in ports:
-            require_port(each)
+        require_ports(place, ports)
         print("building", flush=True)
         build()
         write_configuration(place, port)
@@ -319,4 +344,9 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("\nup: interrupted. Run it again to go on from there; `tools/up --stop` ends what is running.",
+              file=sys.stderr)
+        sys.exit(130)
