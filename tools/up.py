@@ -209,8 +209,12 @@ def remember_terminal(place):
     if os.path.exists(place.terminal):
         os.remove(place.terminal)
     if sys.stdin.isatty():
+        try:
+            terminal = os.ttyname(0)
+        except OSError:  # a terminal that has no name here, as in a container or chroot: then `codes` alone
+            return
         with open(place.terminal, "w", encoding="ascii") as file:
-            file.write("%s %d\n" % (os.ttyname(0), os.getppid()))
+            file.write("%s %d\n" % (terminal, os.getppid()))
 
 
 def stop(place):
