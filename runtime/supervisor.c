@@ -31,11 +31,12 @@
 #define RESTART_GROUP UINT64_MAX /* argument of RESTART_DUE: from `floor` on */
 
 enum place_state {
-    PLACE_EMPTY,    /* not started, or ended for good */
+    PLACE_EMPTY,    /* not started, or ended: a restart of a group starts it */
     PLACE_STARTING, /* asked of another shard */
     PLACE_RUNNING,
     PLACE_WAITING, /* for its restart */
     PLACE_STOPPING,
+    PLACE_OVER, /* was a temporary child's: never started again */
 };
 enum phase { STARTING, RUNNING, RESTARTING, STOPPING };
 
@@ -109,6 +110,16 @@ int supervisor_start_child(struct shard *shard, const struct supervisor_child *c
         return actor_spawn_fixed(shard, child->class, child->argument, supervisor, id);
     struct supervisor_argument argument = {child->supervisor, false};
     return actor_spawn_fixed(shard, &supervisor_class, &argument, supervisor, id);
+}
+
+static const char *place_name(const struct place *place) {
+    return place->child->class ? place->child->class->name : place->child->supervisor->name;
+}
+
+static void place_is_empty(struct place *place) {
+    bool once = place->child->restart == RESTART_TEMPORARY && !place->child->dynamic;
+    place->state = once ? PLACE_OVER : PLACE_EMPTY;
+    place->actor = ACTOR_NOBODY;
 }
 
 static void place_is_running(struct place *place, struct actor_id actor) {
@@ -237,8 +248,7 @@ static void restart(struct supervisor *supervisor, struct place *place) {
 
 static void start_failed(struct supervisor *supervisor, struct place *place, int error) {
     place->state = PLACE_EMPTY;
-    log_error("supervisor %s could not start %s: %d", supervisor->spec->name,
-              place->child->class ? place->child->class->name : place->child->supervisor->name,
+    log_error("supervisor %s could not start %s: %d", supervisor->spec->name, place_name(place),
               error);
     if (supervisor->is_root && !supervisor->told_start) {
         tell_started(supervisor, error);
@@ -290,14 +300,25 @@ static void order_broods(struct supervisor *supervisor, const struct actor_class
                          sizeof request);
 }
 
+static void kill_place(struct supervisor *supervisor, const struct place *place) {
+    if (place->child->dynamic)
+        order_broods(supervisor, place->child->class, BROOD_KILL);
+    else
+        actor_kill(place->actor, ACTOR_KILLED);
+}
+
 static void stop_place(struct supervisor *supervisor, struct place *place) {
     uint32_t limit_ms = place->child->shutdown_ms;
     place->state = PLACE_STOPPING;
+    if (limit_ms == SHUTDOWN_AT_ONCE) {
+        kill_place(supervisor, place);
+        return;
+    }
     if (place->child->dynamic)
         order_broods(supervisor, place->child->class, BROOD_END);
     else
         actor_signal_system(place->actor, ACTOR_STOP);
-    if (!limit_ms && place->child->supervisor)
+    if (limit_ms == SHUTDOWN_UNLIMITED || (!limit_ms && place->child->supervisor))
         return; /* a supervisor's children have limits of their own */
     supervisor->shutdown =
         actor_timer_start(or_default(limit_ms, SHUTDOWN_MS), SUPERVISOR_SHUTDOWN_DUE,
@@ -319,6 +340,7 @@ static void stop_on(struct supervisor *supervisor) {
         struct place *place = &supervisor->places[i - 1];
         switch ((enum place_state)place->state) {
         case PLACE_EMPTY:
+        case PLACE_OVER:
             break;
         case PLACE_WAITING:
             actor_timer_cancel(&place->restart);
@@ -337,8 +359,7 @@ static void stop_on(struct supervisor *supervisor) {
 
 static void place_has_stopped(struct supervisor *supervisor, struct place *place) {
     actor_timer_cancel(&supervisor->shutdown);
-    place->state = PLACE_EMPTY;
-    place->actor = ACTOR_NOBODY;
+    place_is_empty(place);
     stop_on(supervisor);
 }
 
@@ -356,6 +377,18 @@ static bool wants_restart(const struct place *place, int reason) {
     }
 }
 
+/* A significant child has ended for good: is it the end that the supervisor waits for? */
+static bool was_awaited(const struct supervisor *supervisor) {
+    if (supervisor->spec->auto_shutdown != AUTO_SHUTDOWN_ALL)
+        return supervisor->spec->auto_shutdown == AUTO_SHUTDOWN_ANY;
+    for (uint32_t i = 0; i < supervisor->place_count; i++) {
+        const struct place *place = &supervisor->places[i];
+        if (place->child->significant && place->state != PLACE_EMPTY && place->state != PLACE_OVER)
+            return false;
+    }
+    return true;
+}
+
 static void on_child_ended(void *state, struct message **message) {
     struct supervisor *supervisor = state;
     const struct child_ended *ended = message_as(*message, struct child_ended);
@@ -371,12 +404,13 @@ static void on_child_ended(void *state, struct message **message) {
         place_has_stopped(supervisor, place);
         return;
     }
-    place->state = PLACE_EMPTY;
-    place->actor = ACTOR_NOBODY;
+    place_is_empty(place);
     if (supervisor->phase == STOPPING)
         stop_on(supervisor);
     else if (wants_restart(place, ended->reason))
         restart(supervisor, place);
+    else if (place->child->significant && was_awaited(supervisor))
+        stop_begin(supervisor, ACTOR_SHUTDOWN);
     else if (supervisor->phase == RESTARTING)
         stop_on(supervisor);
 }
@@ -445,11 +479,8 @@ static void on_shutdown_due(void *state, struct message **message) {
     if (place->state != PLACE_STOPPING)
         return;
     log_warning("supervisor %s kills %s: it did not stop in time", supervisor->spec->name,
-                place->child->class ? place->child->class->name : place->child->supervisor->name);
-    if (place->child->dynamic)
-        order_broods(supervisor, place->child->class, BROOD_KILL);
-    else
-        actor_kill(place->actor, ACTOR_KILLED);
+                place_name(place));
+    kill_place(supervisor, place);
 }
 
 static void on_stop(void *state, struct message **message) {
@@ -476,12 +507,22 @@ static int start_all_now(struct supervisor *supervisor) {
     return 0;
 }
 
+static bool is_valid(const struct supervisor_spec *spec) {
+    for (uint16_t i = 0; i < spec->child_count; i++) {
+        const struct supervisor_child *child = &spec->children[i];
+        if (child->significant && (child->dynamic || child->restart == RESTART_PERMANENT))
+            return false;
+    }
+    return spec->restarts_max <= RESTARTS_LIMIT;
+}
+
 static int init(void *state, const void *argument) {
     const struct supervisor_argument *given = argument;
     struct supervisor *supervisor = state;
+    if (!is_valid(given->spec))
+        return -EINVAL;
     supervisor->spec = given->spec;
     supervisor->is_root = given->root;
-    CHECK(given->spec->restarts_max <= RESTARTS_LIMIT);
     if (given->spec->restarts_max)
         supervisor->restarts_ms = actor_allocate(given->spec->restarts_max * sizeof(uint64_t));
     make_places(supervisor, shard_of_thread);

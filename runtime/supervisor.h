@@ -18,15 +18,28 @@ enum supervisor_strategy { SUPERVISE_ONE_FOR_ONE, SUPERVISE_ONE_FOR_ALL, SUPERVI
 enum supervisor_restart {
     RESTART_PERMANENT, /* always */
     RESTART_TRANSIENT, /* unless it ended with ACTOR_NORMAL, ACTOR_SHUTDOWN */
-    RESTART_TEMPORARY, /* never */
+    RESTART_TEMPORARY, /* never, nor with others that are restarted as a group */
 };
+
+/* For shutdown_ms. */
+#define SHUTDOWN_AT_ONCE UINT32_MAX /* is not asked: killed */
+#define SHUTDOWN_UNLIMITED (UINT32_MAX - 1)
+
+/* When a supervisor ends by itself, with ACTOR_SHUTDOWN and its other children stopped in order:
+ * never, when one of its significant children has ended, or when the last has. */
+enum supervisor_auto_shutdown { AUTO_SHUTDOWN_NEVER, AUTO_SHUTDOWN_ANY, AUTO_SHUTDOWN_ALL };
 
 struct supervisor_child {
     const struct actor_class *class;          /* an actor ... */
     const struct supervisor_spec *supervisor; /* ... or a supervisor below this one */
     const void *argument;                     /* to init; lives as long as the spec */
     enum supervisor_restart restart;
-    uint32_t shutdown_ms; /* how long it may take to stop before it is killed; 0: 5,000 */
+    /* How long it may take to stop before it is killed; 0: 5,000, or for a supervisor as long as
+     * its children need. Or one of SHUTDOWN_ below. */
+    uint32_t shutdown_ms;
+    /* Its own end, if it is not restarted, counts for the supervisor's auto_shutdown. Not for a
+     * permanent or dynamic one (-EINVAL at the start). */
+    bool significant;
     /* This spec is no child but the class of dynamic children: (class, key) actors activated on
      * this shard, and actors spawned under this supervisor. They are not restarted by it (an actor
      * with a name comes back with the next message to it) but their failures count. */
@@ -37,8 +50,9 @@ struct supervisor_child {
 struct supervisor_spec {
     const char *name;
     enum supervisor_strategy strategy;
-    uint32_t restarts_max; /* within period_ms; more end the supervisor */
-    uint32_t period_ms;
+    enum supervisor_auto_shutdown auto_shutdown;
+    uint32_t restarts_max; /* within period_ms; more end the supervisor. 0: the first does */
+    uint32_t period_ms;    /* 0: 60,000 */
     uint32_t backoff_ms_min, backoff_ms_max; /* 0: 10 and 5,000; doubled each time, with jitter */
     const struct supervisor_child *children;
     uint16_t child_count;

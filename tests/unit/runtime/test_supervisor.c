@@ -159,6 +159,39 @@ static void child_that_does_not_stop_in_time_is_killed(void **state) {
     stop_all(runtime, ACTOR_SHUTDOWN);
 }
 
+static void child_to_be_killed_at_once_is_not_asked(void **state) {
+    static const struct supervisor_child children[] = {CHILD(n1),
+                                                       CHILD(n2, .shutdown_ms = SHUTDOWN_AT_ONCE)};
+    static const struct supervisor_spec spec = {
+        .name = "root", .restarts_max = 1, .children = children, .child_count = 2};
+    struct runtime *runtime = begin(&spec, 1);
+    struct message *message = message_create(ACTOR_STOP, 0);
+    shard_post(runtime->shards[0], runtime->root_id, &message);
+    fixture_run(runtime);
+    assert_int_equal(seen.reasons[2], ACTOR_KILLED);
+    assert_int_equal(seen.reasons[1], ACTOR_SHUTDOWN);
+    assert_order((int[]){1, 2, -2, -1}, 4);
+    stop_all(runtime, ACTOR_SHUTDOWN);
+}
+
+static void child_without_a_limit_may_take_an_hour(void **state) {
+    static const struct supervisor_child children[] = {
+        CHILD(n1), CHILD(n2, .shutdown_ms = SHUTDOWN_UNLIMITED)};
+    static const struct supervisor_spec spec = {
+        .name = "root", .restarts_max = 1, .children = children, .child_count = 2};
+    struct runtime *runtime = begin(&spec, 1);
+    seen.hangs[2] = true;
+    struct message *message = message_create(ACTOR_STOP, 0);
+    shard_post(runtime->shards[0], runtime->root_id, &message);
+    fixture_run(runtime);
+    fixture_advance_ms(3600000);
+    fixture_run(runtime);
+    assert_int_equal(seen.ended[2], 0);
+    tell(runtime, seen.ids[2], END, ACTOR_NORMAL);
+    assert_int_equal(seen.reasons[2], ACTOR_NORMAL);
+    stop_all(runtime, ACTOR_SHUTDOWN);
+}
+
 /* --- restarts
  * -------------------------------------------------------------------------------------------- */
 
@@ -303,6 +336,94 @@ static void rest_for_one_restarts_those_behind(void **state) {
     stop_all(runtime, ACTOR_SHUTDOWN);
 }
 
+static void temporary_child_does_not_come_back_with_its_group(void **state) {
+    static const struct supervisor_child children[] = {
+        CHILD(n1), CHILD(n2, .restart = RESTART_TEMPORARY), CHILD(n3, .restart = RESTART_TRANSIENT),
+        CHILD(n4)};
+    static const struct supervisor_spec spec = {.name = "root",
+                                                .strategy = SUPERVISE_ONE_FOR_ALL,
+                                                .restarts_max = 3,
+                                                .children = children,
+                                                .child_count = 4};
+    struct runtime *runtime = begin(&spec, 1);
+    tell(runtime, seen.ids[3], END, ACTOR_NORMAL); /* it comes back: its place is kept */
+    tell(runtime, seen.ids[1], FAIL, 1);
+    fixture_run_ms(runtime, 100);
+    assert_order((int[]){1, 2, 3, 4, -3, -1, -4, -2, 1, 3, 4}, 11);
+    tell(runtime, seen.ids[1], FAIL, 1);
+    fixture_run_ms(runtime, 100);
+    assert_int_equal(seen.born[2], 1);
+    assert_int_equal(seen.born[4], 3);
+    stop_all(runtime, ACTOR_SHUTDOWN);
+}
+
+static void no_restart_is_endured_where_none_is_allowed(void **state) {
+    struct supervisor_spec spec = one_for_one;
+    spec.restarts_max = 0;
+    struct runtime *runtime = begin(&spec, 1);
+    tell(runtime, seen.ids[2], FAIL, 1);
+    stop_all(runtime, SUPERVISOR_ESCALATED);
+    assert_int_equal(seen.born[2], 1);
+    assert_order((int[]){1, 2, 3, -2, -3, -1}, 6);
+}
+
+/* --- significant children
+ * --------------------------------------------------------------------------------------- */
+
+static const struct supervisor_child significant[] = {
+    CHILD(n1), CHILD(n2, .restart = RESTART_TRANSIENT, .significant = true),
+    CHILD(n3, .restart = RESTART_TEMPORARY, .significant = true),
+    CHILD(n4, .restart = RESTART_TEMPORARY)};
+
+static struct runtime *begin_significant(enum supervisor_auto_shutdown auto_shutdown) {
+    static struct supervisor_spec spec;
+    spec = (struct supervisor_spec){.name = "root",
+                                    .auto_shutdown = auto_shutdown,
+                                    .restarts_max = 3,
+                                    .children = significant,
+                                    .child_count = 4};
+    return begin(&spec, 1);
+}
+
+static void end_of_any_significant_child_can_end_the_supervisor(void **state) {
+    struct runtime *runtime = begin_significant(AUTO_SHUTDOWN_ANY);
+    tell(runtime, seen.ids[4], END, ACTOR_NORMAL); /* not significant */
+    tell(runtime, seen.ids[2], FAIL, 1);           /* restarted: not its end */
+    fixture_run_ms(runtime, 100);
+    assert_int_equal(seen.born[2], 2);
+    assert_false(runtime->root_ended);
+    tell(runtime, seen.ids[2], END, ACTOR_NORMAL);
+    assert_true(runtime->root_ended);
+    assert_int_equal(seen.reasons[1], ACTOR_SHUTDOWN);
+    stop_all(runtime, ACTOR_SHUTDOWN);
+}
+
+static void end_of_all_significant_children_can_end_the_supervisor(void **state) {
+    struct runtime *runtime = begin_significant(AUTO_SHUTDOWN_ALL);
+    tell(runtime, seen.ids[3], FAIL, 1); /* temporary: this is its end */
+    assert_false(runtime->root_ended);
+    tell(runtime, seen.ids[2], END, ACTOR_SHUTDOWN);
+    stop_all(runtime, ACTOR_SHUTDOWN);
+}
+
+static void significant_children_end_nobody_unless_asked(void **state) {
+    struct runtime *runtime = begin_significant(AUTO_SHUTDOWN_NEVER);
+    tell(runtime, seen.ids[3], END, ACTOR_NORMAL);
+    tell(runtime, seen.ids[2], END, ACTOR_NORMAL);
+    assert_false(runtime->root_ended);
+    stop_all(runtime, ACTOR_SHUTDOWN);
+}
+
+static void permanent_child_cannot_be_significant(void **state) {
+    static const struct supervisor_child children[] = {CHILD(n1, .significant = true)};
+    static const struct supervisor_spec spec = {
+        .name = "root", .restarts_max = 1, .children = children, .child_count = 1};
+    struct runtime_options options = {.shards = 1, .root = &spec, .actors_max = 1000};
+    struct runtime *runtime = fixture_create_with(&options);
+    assert_int_equal(runtime_start_root(runtime), -EINVAL);
+    fixture_destroy(runtime);
+}
+
 /* --- every shard
  * ------------------------------------------------------------------------------------------ */
 
@@ -425,6 +546,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(children_start_in_order_and_stop_in_reverse),
         cmocka_unit_test(child_that_does_not_stop_in_time_is_killed),
+        cmocka_unit_test(child_to_be_killed_at_once_is_not_asked),
+        cmocka_unit_test(child_without_a_limit_may_take_an_hour),
         cmocka_unit_test(failed_child_alone_is_restarted_after_a_backoff),
         cmocka_unit_test(permanent_child_is_restarted_after_a_normal_end),
         cmocka_unit_test(transient_and_temporary_children_are_restarted_as_they_say),
@@ -435,6 +558,12 @@ int main(void) {
         cmocka_unit_test(inner_supervisor_that_gives_up_is_restarted_by_the_outer),
         cmocka_unit_test(one_for_all_restarts_all_in_order),
         cmocka_unit_test(rest_for_one_restarts_those_behind),
+        cmocka_unit_test(temporary_child_does_not_come_back_with_its_group),
+        cmocka_unit_test(no_restart_is_endured_where_none_is_allowed),
+        cmocka_unit_test(end_of_any_significant_child_can_end_the_supervisor),
+        cmocka_unit_test(end_of_all_significant_children_can_end_the_supervisor),
+        cmocka_unit_test(significant_children_end_nobody_unless_asked),
+        cmocka_unit_test(permanent_child_cannot_be_significant),
         cmocka_unit_test(child_on_every_shard_starts_and_restarts_there),
         cmocka_unit_test(child_on_every_shard_that_cannot_start_stops_all),
         cmocka_unit_test(dynamic_children_are_counted_and_stopped_everywhere),
