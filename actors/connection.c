@@ -149,7 +149,7 @@ void connection_abort(struct connection *connection, const char *why) {
 void connection_close(struct connection *connection, uint16_t code, const char *why) {
     if (connection->ended || connection->state == CONNECTION_CLOSING)
         return;
-    if (connection->state == CONNECTION_HTTP) {
+    if (connection->state == CONNECTION_PROXY || connection->state == CONNECTION_HTTP) {
         connection_abort(connection, why);
         return;
     }
@@ -174,6 +174,7 @@ void connection_say_and_close(struct connection *connection, uint16_t notice, ui
 static void pass_deadline(struct connection *connection) {
     connection->deadline_ms = 0;
     switch (connection->state) {
+    case CONNECTION_PROXY:
     case CONNECTION_HTTP:
     case CONNECTION_CLOSING:
         connection_abort(connection, overdue_counters[connection->state]);
@@ -396,6 +397,19 @@ bool connection_tell_drain(unsigned count) {
     return shard->connections != NULL;
 }
 
+/* --- places ------------------------------------------------------------------------------------
+ */
+
+bool connection_place(const uint8_t address[ADDRESS_BYTES]) {
+    enum address_verdict verdict =
+        address_limits_enter(node_current()->addresses, address, actor_now_ms());
+    if (verdict == ADDRESS_TOO_MANY)
+        actor_count("accept_address_max", 1);
+    else if (verdict == ADDRESS_TOO_FAST)
+        actor_count("accept_address_rate", 1);
+    return verdict == ADDRESS_ALLOWED;
+}
+
 /* --- life --------------------------------------------------------------------------------------
  */
 
@@ -408,7 +422,8 @@ static int connection_init(void *state, const void *argument) {
         return error;
     *connection = (struct connection){
         .magic = CONNECTION_MAGIC,
-        .state = CONNECTION_HTTP,
+        .state = how->proxied ? CONNECTION_PROXY : CONNECTION_HTTP,
+        .placed = !how->proxied,
         .handshaking = true,
         .self = actor_self(),
         .socket = how->socket,
@@ -433,7 +448,8 @@ static void connection_terminate(void *state, int reason) {
     connection_output_free(connection);
     connection_open_free(connection);
     list_remove(connection);
-    address_limits_leave(node_current()->addresses, connection->address);
+    if (connection->placed)
+        address_limits_leave(node_current()->addresses, connection->address);
     atomic_fetch_sub_explicit(&node_current()->connections, 1, memory_order_relaxed);
     sodium_memzero(&connection->transport, sizeof(connection->transport));
 }

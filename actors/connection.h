@@ -6,12 +6,19 @@
 #include "actors/address_limits.h"
 #include "runtime/socket.h"
 
-/* A connection that was spawned owns the socket, and its place in node->connections and in
- * node->addresses, which whoever spawns it has taken. */
+#include <stdbool.h>
+
+/* A connection that was spawned owns the socket, and its place in node->connections and (unless it
+ * is proxied) in node->addresses, which whoever spawns it has taken. */
 struct connection_argument {
     struct socket_id socket;
     uint8_t address[ADDRESS_BYTES];
+    bool proxied; /* the address is a proxy's, which has no place: the client's comes first */
 };
+
+/* Takes a place for the address in node->addresses; false: it has as many as it may, or makes them
+ * too fast, which is counted. */
+bool connection_place(const uint8_t address[ADDRESS_BYTES]);
 
 /* Tells up to `count` connections of the running shard that the node drains; false when all have
  * been told. */

@@ -2,6 +2,7 @@
 /*
  * From a stranger to a known device: the HTTP head, the Noise handshake, the key index.
  *
+ *     PROXY header       ─►          (from the cluster file's proxies alone, who must send it)
  *     GET /v1, Upgrade   ─►          (or a plain answer, and the end)
  *                        ◄─ 101
  *     message 1: e       ─►
@@ -12,10 +13,12 @@
  * Strangers buy little: a handshake's memory is there only while it lasts, its computing waits for
  * its share of the shard (handshake_gate.h), and a deadline runs since the accept.
  */
+#include "actors/connection.h"
 #include "actors/connection_internal.h"
 #include "actors/node.h"
 #include "net/certificate.h"
 #include "net/http.h"
+#include "net/proxy.h"
 #include "storage/account.h"
 
 #include <errno.h>
@@ -34,6 +37,30 @@ struct connection_handshake {
     uint8_t *message; /* a copy of the one that waits for its share; else NULL */
     size_t message_bytes;
 };
+
+/* --- a proxy's word ----------------------------------------------------------------------------
+ */
+
+size_t connection_take_proxy(struct connection *connection, const uint8_t *bytes, size_t length) {
+    struct proxy_header header;
+    enum parse_result result = proxy_parse(bytes, length, &header);
+    if (result == PARSE_MORE)
+        return 0;
+    if (result != PARSE_COMPLETE) {
+        connection_abort(connection, "proxy_junk");
+        return 0;
+    }
+    if (header.has_address && !connection_place(header.address)) {
+        connection_abort(connection, "proxy_refused");
+        return 0;
+    }
+    if (header.has_address) {
+        memcpy(connection->address, header.address, sizeof(connection->address));
+        connection->placed = true;
+    }
+    connection_enter(connection, CONNECTION_HTTP);
+    return header.bytes;
+}
 
 /* --- HTTP --------------------------------------------------------------------------------------
  */

@@ -158,6 +158,16 @@ static bool is_worth_parsing(const struct connection *connection, const uint8_t 
            work->input_bytes / 1024 != (work->input_bytes + length) / 1024;
 }
 
+static void run_http(struct connection *connection, uint8_t *bytes, size_t length);
+
+static void run_proxy(struct connection *connection, uint8_t *bytes, size_t length) {
+    size_t header = connection_take_proxy(connection, bytes, length);
+    if (connection->state == CONNECTION_PROXY || header == length)
+        input_keep(connection, bytes, length - header, 0);
+    else
+        run_http(connection, bytes + header, length - header);
+}
+
 static void run_http(struct connection *connection, uint8_t *bytes, size_t length) {
     size_t head = connection_take_http(connection, bytes, length);
     if (connection->state == CONNECTION_HTTP)
@@ -171,7 +181,9 @@ static void run_http(struct connection *connection, uint8_t *bytes, size_t lengt
 
 static void input_start(struct connection *connection, uint8_t *bytes, size_t length) {
     connection->input_runs = true;
-    if (connection->state == CONNECTION_HTTP)
+    if (connection->state == CONNECTION_PROXY)
+        run_proxy(connection, bytes, length);
+    else if (connection->state == CONNECTION_HTTP)
         run_http(connection, bytes, length);
     else
         run(connection, bytes, length);

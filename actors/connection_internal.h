@@ -30,11 +30,11 @@
 /* X(state, takes, overdue counter): which function takes a binary message in this state (none:
  * input waits), and what is counted when the state lasts too long. The transitions:
  *
- *   HTTP ─► NOISE_FIRST ─► NOISE_THIRD ─► LOOKING_UP ─► UNREGISTERED ─(verified)─► LOOKING_UP
- *                                             └─► ATTACHING ─► OPEN ─(mailbox down)─► REATTACHING
- * ─► OPEN any ─► CLOSING ─► (end)
+ *   (PROXY ─►) HTTP ─► NOISE_FIRST ─► NOISE_THIRD ─► LOOKING_UP ─► UNREGISTERED ─(verified)─►
+ * LOOKING_UP └─► ATTACHING ─► OPEN ─(mailbox down)─► REATTACHING ─► OPEN any ─► CLOSING ─► (end)
  */
 #define CONNECTION_STATES(X)                                                    \
+    X(PROXY, NULL, "connection_timeout_http")                                   \
     X(HTTP, NULL, "connection_timeout_http")                                    \
     X(NOISE_FIRST, connection_take_noise_first, "connection_timeout_handshake") \
     X(NOISE_FIRST_WAITS, NULL, "connection_timeout_handshake")                  \
@@ -115,6 +115,7 @@ struct connection {
     bool discovering : 1; /* a discover is on the pool */
     bool told_end : 1;    /* a send has had its final answer here (connection_open.c) */
     bool handshaking : 1; /* counted in node->handshakes_now */
+    bool placed : 1;      /* its address is counted in node->addresses */
 
     struct actor_id self;
     struct socket_id socket;
@@ -183,6 +184,9 @@ void connection_input_resume(struct connection *connection);
 /* --- connection_handshake.c --------------------------------------------------------------------
  */
 
+/* Takes a proxy's header out of the bytes, and the client's address from it; returns how many they
+ * were, or 0: there is more to come, or it was refused. The next state is HTTP. */
+size_t connection_take_proxy(struct connection *connection, const uint8_t *bytes, size_t length);
 /* Takes the request's head out of the bytes; returns how many it was, or 0: there is more to come,
  * or it was refused (then the state is CLOSING). */
 size_t connection_take_http(struct connection *connection, const uint8_t *bytes, size_t length);

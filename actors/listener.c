@@ -38,22 +38,16 @@ static void pause_accepting(struct listener *listener) {
 /* --- accepting ---------------------------------------------------------------------------------
  */
 
-/* Takes the connection's places, or counts why it gets none. */
-static bool admit(struct node *node, const uint8_t address[ADDRESS_BYTES]) {
-    enum address_verdict verdict = ADDRESS_ALLOWED;
+/* Takes the connection's places, or counts why it gets none. A proxy's address has none: the limits
+ * are for those it speaks for (connection_take_proxy). */
+static bool admit(struct node *node, const struct connection_argument *how) {
     uint32_t before = atomic_fetch_add_explicit(&node->connections, 1, memory_order_relaxed);
     bool full = node->limits.connections_max && before >= node->limits.connections_max;
-    if (!full)
-        verdict = address_limits_enter(node->addresses, address, actor_now_ms());
-    if (!full && verdict == ADDRESS_ALLOWED)
-        return true;
-    atomic_fetch_sub_explicit(&node->connections, 1, memory_order_relaxed);
     if (full)
         actor_count("accept_connections_max", 1);
-    else if (verdict == ADDRESS_TOO_MANY)
-        actor_count("accept_address_max", 1);
-    else
-        actor_count("accept_address_rate", 1);
+    else if (how->proxied || connection_place(how->address))
+        return true;
+    atomic_fetch_sub_explicit(&node->connections, 1, memory_order_relaxed);
     return false;
 }
 
@@ -63,11 +57,13 @@ static void listener_on_accepted(void *state, struct message **message) {
     struct connection_argument how = {.socket = accepted->socket};
     struct actor_id id;
     address_of_socket(&accepted->peer, how.address);
-    if (!admit(node, how.address))
+    how.proxied = node_is_proxy(node, how.address);
+    if (!admit(node, &how))
         return; /* nobody owns it: it is closed with the message */
     int error = actor_spawn(&connection_class, &how, supervisor_of_class(&connection_class), &id);
     if (error) {
-        address_limits_leave(node->addresses, how.address);
+        if (!how.proxied)
+            address_limits_leave(node->addresses, how.address);
         atomic_fetch_sub_explicit(&node->connections, 1, memory_order_relaxed);
         actor_count("accept_failed", 1);
         return;

@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "actors/node.h"
 
+#include <string.h>
+
+bool node_is_proxy(const struct node *node, const uint8_t address[16]) {
+    for (unsigned i = 0; i < node->proxy_count; i++)
+        if (memcmp(node->proxies[i], address, sizeof(node->proxies[i])) == 0)
+            return true;
+    return false;
+}
+
 void node_limits_default(struct node_limits *limits) {
     *limits = (struct node_limits){
         .connections_max = 1000000,

@@ -73,6 +73,8 @@ struct node {
     struct address_limits *addresses; /* address_limits_create; NULL: no limits per address */
     const int *listening_fds;         /* from the heart */
     unsigned listening_count;
+    const uint8_t (*proxies)[16]; /* addresses (address_limits.h) that speak for others, ... */
+    unsigned proxy_count;         /* ... and begin with a PROXY header (net/proxy.h) */
     const int *metrics_fds;
     unsigned metrics_count;
 
@@ -103,6 +105,8 @@ static inline struct node *node_current(void) {
 static inline struct node_shard *node_shard_current(void) {
     return &node_current()->shard[actor_shard()];
 }
+
+bool node_is_proxy(const struct node *node, const uint8_t address[16]);
 
 void node_limits_default(struct node_limits *limits);
 

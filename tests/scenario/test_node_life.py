@@ -57,6 +57,7 @@ def test_the_sample_configuration_is_right_and_explains_each_key():
     ("reactor = \"auto libev\"\n", 1, "auto io_uring libev"),
     ("log_level = \"info \"\n", 1, "debug info warning error"),
     ("sms_command = \"./nowhere\"\n", 1, "not there"),
+    ("proxies = {\"10.0.0.1\", \"10.0.0.2:80\"}\n", 1, "without a port"),
     ("queue_messages = -1\n", 1, "a number is wanted"),
     ("listen = \"127.0.0.1:1\n", 2, ""),
     ("node \"a\" {\n  shards = 99\n}\n", 2, "too large"),
@@ -68,6 +69,19 @@ def test_a_mistake_names_file_line_and_reason(tmp_path, text, line, reason):
     assert result.returncode == 78
     assert "%s:%d: " % (path, line) in result.stderr and reason in result.stderr, result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text, printed", [
+    ('proxies = {"10.0.0.1", "fd00::2"}\n', 'proxies = {"::ffff:10.0.0.1", "fd00::2"}\n'),
+    ("", "proxies = {}\n"),
+])
+def test_named_proxies_are_read_and_printed_so_that_they_can_be_read(tmp_path, text, printed):
+    path = tmp_path / "tern.conf"
+    path.write_text(text)
+    values = command("--print-config", "--config", str(path)).stdout
+    assert printed in values
+    path.write_text(printed)
+    assert printed in command("--print-config", "--config", str(path)).stdout
 
 
 def test_one_file_holds_several_nodes(tmp_path):

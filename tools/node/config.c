@@ -130,6 +130,21 @@ static const char *addresses_set(const char *const *texts, unsigned count, struc
     return NULL;
 }
 
+static const char *proxies_set(const char *const *texts, unsigned count, struct config *config) {
+    struct socket_address address;
+    if (count > CONFIG_ADDRESSES_MAX)
+        return "at most eight addresses are wanted";
+    if (count == 1 && texts[0][0] == '\0')
+        count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (socket_address_parse(texts[i], 0, &address) || address.port)
+            return "an address without a port is wanted, 10.0.0.2 or fd00::2";
+        address_of_socket(&address, config->proxies[i]);
+    }
+    config->proxy_count = count;
+    return NULL;
+}
+
 static const char *switch_set(const char *text, bool *field) {
     bool on = strcmp(text, "on") == 0;
     if (!on && strcmp(text, "off") != 0)
@@ -162,6 +177,8 @@ static const char *value_set(const struct config_key *key, const char *folder,
     void *field = (char *)config + key->offset;
     if (key->type == CONFIG_ADDRESSES)
         return addresses_set(texts, count, config);
+    if (key->type == CONFIG_PROXIES)
+        return proxies_set(texts, count, config);
     if (count != 1)
         return "one value is wanted";
     switch (key->type) {
@@ -229,7 +246,8 @@ static void options_fill(cfg_opt_t *options, cfg_opt_t *section) {
     size_t n = 0;
     for (; n < config_key_count; n++) {
         const char *name = config_keys[n].name;
-        options[n] = config_keys[n].type == CONFIG_ADDRESSES
+        enum config_type type = config_keys[n].type;
+        options[n] = type == CONFIG_ADDRESSES || type == CONFIG_PROXIES
                          ? (cfg_opt_t)CFG_STR_LIST(name, NULL, CFGF_NODEFAULT)
                          : (cfg_opt_t)CFG_STR(name, NULL, CFGF_NODEFAULT);
         options[n].validcb = on_option;

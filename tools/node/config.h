@@ -11,6 +11,7 @@
 #ifndef TERN_TOOLS_NODE_CONFIG_H
 #define TERN_TOOLS_NODE_CONFIG_H
 
+#include "actors/address_limits.h"
 #include "actors/node.h"
 
 #define CONFIG_PATH_MAX 4096
@@ -24,6 +25,8 @@ struct config {
     char region[CONFIG_NAME_MAX + 1]; /* empty: none */
     struct socket_address listen[CONFIG_ADDRESSES_MAX];
     unsigned listen_count;
+    uint8_t proxies[CONFIG_ADDRESSES_MAX][ADDRESS_BYTES]; /* whose PROXY headers are believed */
+    unsigned proxy_count;
     struct socket_address metrics;
     bool metrics_on;
     char home_address[256]; /* what devices are told to come back to; empty: the address they came

@@ -21,6 +21,12 @@ const struct config_key config_keys[] = {
      "Where the node stands. The metrics of errors are told apart by it."},
     {"listen", CONFIG_ADDRESSES, "127.0.0.1:7700", 0, 0, FIELD(listen),
      "Addresses for devices (HTTP upgrade to WebSocket at /v1). A list: {\"a:1\", \"b:2\"}."},
+    {"proxies", CONFIG_PROXIES, "", 0, 0, FIELD(proxies),
+     "Load balancers in front of the node, by address: {\"10.0.0.2\", \"fd00::2\"}. What comes "
+     "from "
+     "them must begin with a header of the PROXY protocol, version 2, and limits per address are "
+     "for "
+     "the client that it names. Nobody else's header is believed."},
     {"metrics", CONFIG_ADDRESS, "127.0.0.1:7780", 0, 0, FIELD(metrics),
      "Address for GET /metrics in plain HTTP, or \"off\". Keep it off the open network."},
     {"home_address", CONFIG_TEXT, "", 0, 255, FIELD(home_address),

@@ -12,6 +12,7 @@ enum config_type {
     CONFIG_PROGRAM,   /* a path if it has a slash, else looked for in PATH */
     CONFIG_ADDRESS,   /* "127.0.0.1:7700", "[::1]:7700", or "off" */
     CONFIG_ADDRESSES, /* a list of them */
+    CONFIG_PROXIES,   /* a list of addresses without ports; empty: none */
     CONFIG_COUNT,     /* 0, 250, 10000 */
     CONFIG_SIZE,      /* bytes: "64MiB" */
     CONFIG_DURATION,  /* milliseconds: "30s" */

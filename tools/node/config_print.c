@@ -3,6 +3,7 @@
 #include "tools/node/config.h"
 #include "tools/node/config_keys.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -13,6 +14,7 @@ static const char *type_name(const struct config_key *key) {
         [CONFIG_PROGRAM] = "program",
         [CONFIG_ADDRESS] = "address",
         [CONFIG_ADDRESSES] = "addresses",
+        [CONFIG_PROXIES] = "addresses without ports",
         [CONFIG_COUNT] = "number",
         [CONFIG_SIZE] = "bytes, with unit",
         [CONFIG_DURATION] = "time, with unit",
@@ -42,6 +44,15 @@ static void addresses_print(const struct socket_address *addresses, unsigned cou
     }
 }
 
+static void proxies_print(const struct config *config) {
+    char text[INET6_ADDRSTRLEN];
+    printf("{");
+    for (unsigned i = 0; i < config->proxy_count; i++)
+        printf("%s\"%s\"", i ? ", " : "",
+               inet_ntop(AF_INET6, config->proxies[i], text, sizeof(text)));
+    printf("}");
+}
+
 static void value_print(const struct config_key *key, const struct config *config) {
     const void *field = (const char *)config + key->offset;
     switch (key->type) {
@@ -49,6 +60,9 @@ static void value_print(const struct config_key *key, const struct config *confi
         printf("{");
         addresses_print(config->listen, config->listen_count);
         printf("}");
+        return;
+    case CONFIG_PROXIES:
+        proxies_print(config);
         return;
     case CONFIG_ADDRESS:
         if (config->metrics_on)

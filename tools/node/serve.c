@@ -88,6 +88,8 @@ static void node_fill(struct served *served, const struct serve *serve, const st
         .sms_command = config->sms_command[0] ? config->sms_command : NULL,
         .listening_fds = served->fds,
         .listening_count = config->listen_count,
+        .proxies = config->proxies,
+        .proxy_count = config->proxy_count,
         .metrics_fds = served->fds + config->listen_count,
         .metrics_count = serve->listener_count - config->listen_count,
     };
