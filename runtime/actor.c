@@ -21,7 +21,7 @@ struct actor_id actor_self(void) {
 
 uint64_t actor_key(void) {
     const struct actor *actor = shard_of_thread->running.actor;
-    return actor && actor->flags & ACTOR_IS_NAMED ? actor->key : 0;
+    return actor && actor->flags & (ACTOR_IS_NAMED | ACTOR_IS_KEPT) ? actor->key : 0;
 }
 
 unsigned actor_shard(void) {

@@ -189,7 +189,7 @@ int actor_spawn(const struct actor_class *class, const void *argument, struct ac
                 struct actor_id *id);
 
 struct actor_id actor_self(void);
-uint64_t actor_key(void); /* of a (class, key) actor, else 0 */
+uint64_t actor_key(void); /* of a (class, key) actor or one of supervisor_spawn, else 0 */
 /* The running shard's index, and the shard that owns (class, key). */
 unsigned actor_shard(void);
 unsigned actor_shard_of(const struct actor_class *class, uint64_t key);

@@ -65,6 +65,8 @@ enum actor_flag {
     ACTOR_IS_FIXED = 256,   /* a supervisor's child from its spec */
     ACTOR_HAS_FAILED = 512, /* ends by actor_fail */
     ACTOR_IS_FREE = 1024,
+    ACTOR_IS_KEPT =
+        2048, /* from supervisor_spawn: has a key, and its supervisor hears of any end */
 };
 
 struct class_entry;
@@ -158,6 +160,9 @@ void actor_discard(struct shard *shard, struct actor *actor, int reason);
 /* Spawns a supervisor's fixed child. */
 int actor_spawn_fixed(struct shard *shard, const struct actor_class *class, const void *argument,
                       struct actor_id supervisor, struct actor_id *id);
+/* Spawns a dynamic child that may be started again with its key. */
+int actor_spawn_kept(struct shard *shard, const struct actor_class *class, uint64_t key,
+                     struct actor_id supervisor, struct actor_id *id);
 /* Ends it now: it may not be on the stack. */
 void actor_end(struct shard *shard, struct actor *actor, int reason);
 /* Ends it now; or, when it or another is running, in its next turn, before its mailbox: ends that

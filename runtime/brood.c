@@ -114,15 +114,19 @@ static void tell_empty(struct shard *shard, struct actor_id supervisor,
     system_send(shard, supervisor, message);
 }
 
-static void tell_child_ended(struct shard *shard, struct actor_id supervisor, struct actor_id child,
-                             int reason, bool dynamic) {
+static void tell_child_ended(struct shard *shard, const struct brood *brood,
+                             const struct actor *child, int reason) {
     struct message *message = message_create(SUPERVISOR_CHILD_ENDED, sizeof(struct child_ended));
     struct child_ended *ended = message_payload(message);
-    *ended = (struct child_ended){.child = child, .reason = reason, .dynamic = dynamic};
-    system_send(shard, supervisor, message);
+    *ended = (struct child_ended){.child = actor_id_of(child),
+                                  .class = brood->class ? brood->class->class : NULL,
+                                  .key = child->key,
+                                  .reason = reason,
+                                  .kept = child->flags & ACTOR_IS_KEPT};
+    system_send(shard, brood->supervisor, message);
 }
 
-static bool is_failure(int reason) {
+bool reason_is_failure(int reason) {
     return reason != ACTOR_NORMAL && reason != ACTOR_SHUTDOWN && reason != ACTOR_PASSIVATED;
 }
 
@@ -138,12 +142,12 @@ void brood_leave(struct shard *shard, struct actor *actor, int reason, bool was_
     }
     if (!brood->class) {
         if (was_born)
-            tell_child_ended(shard, brood->supervisor, actor_id_of(actor), reason, false);
+            tell_child_ended(shard, brood, actor, reason);
     } else if (brood->stopping) {
         if (!brood->count)
             tell_empty(shard, brood->supervisor, brood->class->class);
-    } else if (was_born && is_failure(reason)) {
-        tell_child_ended(shard, brood->supervisor, actor_id_of(actor), reason, true);
+    } else if (was_born && (reason_is_failure(reason) || actor->flags & ACTOR_IS_KEPT)) {
+        tell_child_ended(shard, brood, actor, reason);
     }
 }
 

@@ -29,11 +29,13 @@ static void kill_on_request(struct shard *shard, struct actor_id to, int reason)
 
 static void spawn_on_request(struct shard *shard, struct actor_id supervisor,
                              const struct control_spawn *spawn) {
-    struct message *answer = message_create(SUPERVISOR_CHILD_STARTED, sizeof(struct child_started));
-    struct child_started *started = message_payload(answer);
-    started->attempt = spawn->attempt;
-    started->shard = shard->index;
-    started->error = supervisor_start_child(shard, spawn->child, supervisor, &started->child);
+    struct child_started started = {
+        .attempt = spawn->attempt, .shard = shard->index, .again = spawn->again};
+    started.error = supervisor_start_child(shard, spawn, supervisor, &started.child);
+    if (spawn->again.class && !started.error)
+        return; /* there is nothing that its supervisor would do */
+    struct message *answer = message_create(SUPERVISOR_CHILD_STARTED, sizeof started);
+    *message_as(answer, struct child_started) = started;
     system_send(shard, supervisor, answer);
 }
 

@@ -19,7 +19,7 @@ enum control_kind {
     CONTROL_GROUP_JOIN, /* struct control_group: `from` is in it now */
     CONTROL_GROUP_LEAVE,
     CONTROL_KILL,        /* struct control_kill: `to` ends now */
-    CONTROL_SPAWN,       /* struct control_spawn: a fixed child of supervisor `from` */
+    CONTROL_SPAWN,       /* struct control_spawn: a child of supervisor `from` */
     CONTROL_BROOD_OPEN,  /* struct control_brood: that shard has children of supervisor `to` */
     CONTROL_BROOD_ORDER, /* struct control_brood: to the dynamic children of supervisor `from` */
     CONTROL_BROOD_KILL,  /* the same, all of them, at once: supervisor `from` is no more */
@@ -39,9 +39,16 @@ struct control_monitor {
 struct control_kill {
     int reason;
 };
+/* A dynamic child that is started again. */
+struct spawn_again {
+    const struct actor_class *class; /* NULL: it is a fixed child */
+    uint64_t key;
+    uint32_t failures; /* to start it, in a row */
+};
 struct control_spawn {
-    const struct supervisor_child *child;
-    uint32_t attempt; /* given back in the answer */
+    const struct supervisor_child *child; /* NULL: a dynamic one */
+    uint32_t attempt;                     /* given back in the answer, as the next is */
+    struct spawn_again again;
 };
 /* To a brood of dynamic children: no new ones and end in order, or at once; or take new ones again.
  */
@@ -123,6 +130,8 @@ struct brood {
 
 /* 0, or -ESRCH: the supervisor is no more or stops such children. Nobody as supervisor is 0. */
 int brood_join(struct shard *shard, struct actor *actor, struct actor_id supervisor, bool fixed);
+/* An end that counts for a supervisor that has no other reason to care. */
+bool reason_is_failure(int reason);
 /* The actor has ended: its supervisor hears what concerns it. */
 void brood_leave(struct shard *shard, struct actor *actor, int reason, bool was_born);
 void brood_on_open(struct shard *shard, struct actor_id supervisor, unsigned at_shard);
@@ -139,22 +148,26 @@ bool brood_work(struct shard *shard);
 
 enum supervisor_kind {
     SUPERVISOR_CHILD_ENDED = SUPERVISOR_KIND_FIRST, /* struct child_ended */
-    SUPERVISOR_CHILD_STARTED,                       /* struct child_started */
-    SUPERVISOR_BROOD_EMPTY,                         /* struct control_brood */
-    SUPERVISOR_RESTART_DUE,                         /* a timer; argument: index of the child */
-    SUPERVISOR_SHUTDOWN_DUE,                        /* a timer */
-    SUPERVISOR_START,                               /* the root, to itself */
+    SUPERVISOR_CHILD_STARTED, /* struct child_started; of a dynamic one only if it could not be */
+    SUPERVISOR_BROOD_EMPTY,   /* struct control_brood */
+    SUPERVISOR_RESTART_DUE,   /* a timer; argument: index of the child */
+    SUPERVISOR_SHUTDOWN_DUE,  /* a timer */
+    SUPERVISOR_START,         /* the root, to itself */
+    SUPERVISOR_POOL_DUE,      /* a timer: a dynamic child is to be started again */
 };
 struct child_ended {
     struct actor_id child;
+    const struct actor_class *class; /* of a dynamic one, else NULL */
+    uint64_t key;
     int reason;
-    bool dynamic;
+    bool kept; /* from supervisor_spawn: it may be started again */
 };
 struct child_started {
     struct actor_id child;
     uint32_t attempt;
     unsigned shard;
     int error;
+    struct spawn_again again;
 };
 
 extern const struct actor_class supervisor_class;
@@ -162,8 +175,8 @@ struct supervisor_argument {
     const struct supervisor_spec *spec;
     bool root;
 };
-/* What a child's spec says to start, on this shard. */
-int supervisor_start_child(struct shard *shard, const struct supervisor_child *child,
+/* Starts it on this shard. */
+int supervisor_start_child(struct shard *shard, const struct control_spawn *spawn,
                            struct actor_id supervisor, struct actor_id *id);
 
 #endif

@@ -78,14 +78,19 @@ int actor_be_born(struct shard *shard, struct actor *actor, const void *argument
     return birth.error;
 }
 
+/* `key` is NULL but for a kept one. */
 static int spawn(struct shard *shard, struct class_entry *class, const void *argument,
-                 struct actor_id supervisor, bool fixed, struct actor_id *id) {
+                 struct actor_id supervisor, bool fixed, const uint64_t *key, struct actor_id *id) {
     struct actor *actor;
     if (shard->spawn_depth >= SPAWN_DEPTH_MAX)
         return -ELOOP;
     int error = actor_create(shard, class, supervisor, fixed, &actor);
     if (error)
         return error;
+    if (key) {
+        actor->key = *key;
+        actor->flags |= ACTOR_IS_KEPT;
+    }
     shard->spawn_depth++;
     error = actor_be_born(shard, actor, argument);
     shard->spawn_depth--;
@@ -104,12 +109,19 @@ int actor_spawn(const struct actor_class *class, const void *argument, struct ac
                 struct actor_id *id) {
     struct shard *shard = shard_of_thread;
     CHECK(shard);
-    return spawn(shard, classes_enter(&shard->classes, class), argument, supervisor, false, id);
+    return spawn(shard, classes_enter(&shard->classes, class), argument, supervisor, false, NULL,
+                 id);
 }
 
 int actor_spawn_fixed(struct shard *shard, const struct actor_class *class, const void *argument,
                       struct actor_id supervisor, struct actor_id *id) {
-    return spawn(shard, classes_enter(&shard->classes, class), argument, supervisor, true, id);
+    return spawn(shard, classes_enter(&shard->classes, class), argument, supervisor, true, NULL,
+                 id);
+}
+
+int actor_spawn_kept(struct shard *shard, const struct actor_class *class, uint64_t key,
+                     struct actor_id supervisor, struct actor_id *id) {
+    return spawn(shard, classes_enter(&shard->classes, class), NULL, supervisor, false, &key, id);
 }
 
 /* --- ending

@@ -17,9 +17,9 @@
  */
 #include "runtime/supervisor.h"
 
-#include "runtime/control_internal.h"
 #include "runtime/log.h"
 #include "runtime/scheduler_internal.h"
+#include "runtime/supervisor_internal.h"
 
 #include <errno.h>
 
@@ -27,48 +27,7 @@
 #define BACKOFF_MS_MAX 5000u
 #define PERIOD_MS 60000u
 #define SHUTDOWN_MS 5000u
-#define RESTARTS_LIMIT 65536u
 #define RESTART_GROUP UINT64_MAX /* argument of RESTART_DUE: from `floor` on */
-
-enum place_state {
-    PLACE_EMPTY,    /* not started, or ended: a restart of a group starts it */
-    PLACE_STARTING, /* asked of another shard */
-    PLACE_RUNNING,
-    PLACE_WAITING, /* for its restart */
-    PLACE_STOPPING,
-    PLACE_OVER, /* was a temporary child's: never started again */
-};
-enum phase { STARTING, RUNNING, RESTARTING, STOPPING };
-
-struct place {
-    const struct supervisor_child *child;
-    struct actor_id actor;
-    struct actor_timer restart;
-    uint64_t started_ms;
-    unsigned shard;
-    uint16_t state;
-    uint16_t failures; /* in a row: doubles the backoff */
-    uint32_t
-        attempt; /* of a start on another shard, so that an old answer is not taken for a new one */
-};
-
-struct supervisor {
-    const struct supervisor_spec *spec;
-    struct place *places;
-    uint32_t place_count;
-    bool is_root;
-    bool told_start; /* the runtime knows how the root's start went */
-    enum phase phase;
-    uint32_t next;  /* STARTING: the place to start next */
-    uint32_t floor; /* RESTARTING: the lowest place to stop and start again */
-    /* Shards whose dynamic children have not ended yet, of the one class that stops now. */
-    uint64_t broods_left[SHARDS_MAX / 64];
-    uint32_t attempts;
-    int reason; /* to end with, when STOPPING */
-    struct actor_timer shutdown;
-    uint64_t *restarts_ms; /* when the last restarts_max were, a ring */
-    uint64_t restart_count;
-};
 
 static void start_on(struct supervisor *supervisor);
 static void stop_on(struct supervisor *supervisor);
@@ -104,8 +63,11 @@ static struct place *place_of(struct supervisor *supervisor, struct actor_id act
     return NULL;
 }
 
-int supervisor_start_child(struct shard *shard, const struct supervisor_child *child,
+int supervisor_start_child(struct shard *shard, const struct control_spawn *spawn,
                            struct actor_id supervisor, struct actor_id *id) {
+    const struct supervisor_child *child = spawn->child;
+    if (spawn->again.class)
+        return actor_spawn_kept(shard, spawn->again.class, spawn->again.key, supervisor, id);
     if (child->class)
         return actor_spawn_fixed(shard, child->class, child->argument, supervisor, id);
     struct supervisor_argument argument = {child->supervisor, false};
@@ -138,6 +100,7 @@ static int start_place(struct supervisor *supervisor, struct place *place) {
     if (place->child->dynamic) {
         order_broods(supervisor, place->child->class, BROOD_RESUME);
         actor_serve_class(place->child->class, actor_self());
+        place->attempt = ++supervisor->attempts; /* tells this opening of the pool from others */
         place_is_running(place, ACTOR_NOBODY);
         return 0;
     }
@@ -149,7 +112,8 @@ static int start_place(struct supervisor *supervisor, struct place *place) {
                      sizeof spawn);
         return 0;
     }
-    int error = supervisor_start_child(shard, place->child, actor_self(), &id);
+    struct control_spawn here = {.child = place->child};
+    int error = supervisor_start_child(shard, &here, actor_self(), &id);
     if (!error)
         place_is_running(place, id);
     return error;
@@ -179,9 +143,7 @@ static uint32_t or_default(uint32_t value, uint32_t standard) {
     return value ? value : standard;
 }
 
-/* A child has failed: false when too many have; then the supervisor is on its way to its own end.
- */
-static bool may_go_on(struct supervisor *supervisor) {
+bool supervisor_may_go_on(struct supervisor *supervisor) {
     const struct supervisor_spec *spec = supervisor->spec;
     uint64_t now_ms = actor_now_ms();
     if (spec->restarts_max) {
@@ -199,22 +161,25 @@ static bool may_go_on(struct supervisor *supervisor) {
     return false;
 }
 
-/* Half of it is certain and half is chance, so that what failed together doesn't come back
- * together. */
-static uint64_t backoff_ms(const struct supervisor *supervisor, struct place *place) {
+uint64_t supervisor_backoff_ms(const struct supervisor *supervisor, unsigned failures) {
     const struct supervisor_spec *spec = supervisor->spec;
-    uint64_t least = or_default(spec->backoff_ms_min, BACKOFF_MS_MIN);
-    uint64_t most = or_default(spec->backoff_ms_max, BACKOFF_MS_MAX), delay = least;
-    if (place->started_ms &&
-        actor_now_ms() - place->started_ms > or_default(spec->period_ms, PERIOD_MS))
-        place->failures = 0;
-    for (uint16_t i = 0; i < place->failures && delay < most; i++)
+    uint64_t delay = or_default(spec->backoff_ms_min, BACKOFF_MS_MIN);
+    uint64_t most = or_default(spec->backoff_ms_max, BACKOFF_MS_MAX);
+    for (unsigned i = 0; i < failures && delay < most; i++)
         delay *= 2;
-    if (place->failures < UINT16_MAX)
-        place->failures++;
     if (delay > most)
         delay = most;
     return delay - delay / 2 + actor_random_below(delay / 2 + 1);
+}
+
+static uint64_t backoff_ms(const struct supervisor *supervisor, struct place *place) {
+    if (place->started_ms &&
+        actor_now_ms() - place->started_ms > or_default(supervisor->spec->period_ms, PERIOD_MS))
+        place->failures = 0;
+    unsigned failures = place->failures;
+    if (place->failures < UINT16_MAX)
+        place->failures++;
+    return supervisor_backoff_ms(supervisor, failures);
 }
 
 /* --- restarting
@@ -230,7 +195,7 @@ static void restart_later(struct supervisor *supervisor, struct place *place) {
 /* The place is empty and is to run again. */
 static void restart(struct supervisor *supervisor, struct place *place) {
     struct shard *shard = shard_of_thread;
-    if (!may_go_on(supervisor))
+    if (!supervisor_may_go_on(supervisor))
         return;
     counter_add(shard->counters.restarts, 1);
     if (supervisor->spec->strategy == SUPERVISE_ONE_FOR_ONE) {
@@ -366,8 +331,8 @@ static void place_has_stopped(struct supervisor *supervisor, struct place *place
 /* --- messages
  * --------------------------------------------------------------------------------------------- */
 
-static bool wants_restart(const struct place *place, int reason) {
-    switch (place->child->restart) {
+bool supervisor_wants_restart(const struct supervisor_child *child, int reason) {
+    switch (child->restart) {
     case RESTART_PERMANENT:
         return true;
     case RESTART_TRANSIENT:
@@ -392,9 +357,8 @@ static bool was_awaited(const struct supervisor *supervisor) {
 static void on_child_ended(void *state, struct message **message) {
     struct supervisor *supervisor = state;
     const struct child_ended *ended = message_as(*message, struct child_ended);
-    if (ended->dynamic) {
-        if (supervisor->phase != STOPPING)
-            may_go_on(supervisor);
+    if (ended->class) {
+        supervisor_pool_ended(supervisor, ended);
         return;
     }
     struct place *place = place_of(supervisor, ended->child);
@@ -407,7 +371,7 @@ static void on_child_ended(void *state, struct message **message) {
     place_is_empty(place);
     if (supervisor->phase == STOPPING)
         stop_on(supervisor);
-    else if (wants_restart(place, ended->reason))
+    else if (supervisor_wants_restart(place->child, ended->reason))
         restart(supervisor, place);
     else if (place->child->significant && was_awaited(supervisor))
         stop_begin(supervisor, ACTOR_SHUTDOWN);
@@ -419,6 +383,10 @@ static void on_child_started(void *state, struct message **message) {
     struct supervisor *supervisor = state;
     const struct child_started *started = message_as(*message, struct child_started);
     struct place *place = NULL;
+    if (started->again.class) {
+        supervisor_pool_started(supervisor, started);
+        return;
+    }
     for (uint32_t i = 0; i < supervisor->place_count && !place; i++)
         if (supervisor->places[i].state == PLACE_STARTING &&
             supervisor->places[i].attempt == started->attempt)
@@ -472,6 +440,10 @@ static void on_restart_due(void *state, struct message **message) {
         start_failed(supervisor, place, error);
 }
 
+static void on_pool_due(void *state, struct message **message) {
+    supervisor_pool_due(state, message_as(*message, struct actor_timer_fired)->argument);
+}
+
 static void on_shutdown_due(void *state, struct message **message) {
     struct supervisor *supervisor = state;
     uint64_t index = message_as(*message, struct actor_timer_fired)->argument;
@@ -513,7 +485,7 @@ static bool is_valid(const struct supervisor_spec *spec) {
         if (child->significant && (child->dynamic || child->restart == RESTART_PERMANENT))
             return false;
     }
-    return spec->restarts_max <= RESTARTS_LIMIT;
+    return spec->restarts_max <= SUPERVISOR_RESTARTS_MAX;
 }
 
 static int init(void *state, const void *argument) {
@@ -549,6 +521,7 @@ static const struct actor_handler handlers[] = {
     [SUPERVISOR_RESTART_DUE] = {"restart due", on_restart_due},
     [SUPERVISOR_SHUTDOWN_DUE] = {"shutdown due", on_shutdown_due},
     [SUPERVISOR_START] = {"start", on_start},
+    [SUPERVISOR_POOL_DUE] = {"pool due", on_pool_due},
 };
 
 const struct actor_class supervisor_class = {

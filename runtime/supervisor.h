@@ -41,18 +41,23 @@ struct supervisor_child {
      * permanent or dynamic one (-EINVAL at the start). */
     bool significant;
     /* This spec is no child but the class of dynamic children: (class, key) actors activated on
-     * this shard, and actors spawned under this supervisor. They are not restarted by it (an actor
-     * with a name comes back with the next message to it) but their failures count. */
+     * this shard, and actors spawned under this supervisor. Those of supervisor_spawn are restarted
+     * as `restart` says; others are not (an actor with a name comes back with the next message to
+     * it), but their failures count as restarts do. */
     bool dynamic;
     bool every_shard; /* one child on each shard (children of the root supervisor only) */
 };
+
+#define SUPERVISOR_RESTARTS_MAX (1u << 20)
 
 struct supervisor_spec {
     const char *name;
     enum supervisor_strategy strategy;
     enum supervisor_auto_shutdown auto_shutdown;
-    uint32_t restarts_max; /* within period_ms; more end the supervisor. 0: the first does */
-    uint32_t period_ms;    /* 0: 60,000 */
+    /* Within period_ms; more end the supervisor. 0: the first does. Up to SUPERVISOR_RESTARTS_MAX,
+     * each of which costs eight bytes. */
+    uint32_t restarts_max;
+    uint32_t period_ms;                      /* 0: 60,000 */
     uint32_t backoff_ms_min, backoff_ms_max; /* 0: 10 and 5,000; doubled each time, with jitter */
     const struct supervisor_child *children;
     uint16_t child_count;
@@ -61,6 +66,15 @@ struct supervisor_spec {
 /* The supervisor on the running shard that parents the dynamic children of `class`, or nobody. For
  * actor_spawn by an actor that is not itself the supervisor (a listener spawns connections). */
 struct actor_id supervisor_of_class(const struct actor_class *class);
+
+/* Spawns a dynamic child on this shard that its supervisor starts again when it ends, as the spec
+ * of its class says (`restart`), after a backoff, on the same shard and with the same key: init is
+ * given no argument but actor_key(). Its id is another then. A million of them cost the supervisor
+ * nothing while they live. Fails as actor_spawn does; such a failure is not tried again, but one to
+ * start it again is. When the supervisor restarts its children as a group, dynamic ones end and do
+ * not come back. */
+int supervisor_spawn(const struct actor_class *class, uint64_t key, struct actor_id supervisor,
+                     struct actor_id *id);
 
 /* A supervisor handles ACTOR_STOP by stopping its children in reverse; one that is a child is given
  * as long as they need unless shutdown_ms says otherwise. One that is killed takes its children
