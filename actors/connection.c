@@ -312,7 +312,7 @@ static void connection_on_answer(void *state, struct message **message) {
 static void connection_on_mail(void *state, struct message **message) {
     const struct connection *connection = state;
     const struct quarantine_sending sending = {{connection->user, connection->device}, *message};
-    actor_blame(quarantine_describe, &sending);
+    actor_blame(quarantine_describe_sending, &sending);
     connection_send_mail(state, *message);
     actor_blame(NULL, NULL);
 }

@@ -11,6 +11,7 @@
  */
 #include "actors/messages.h"
 #include "actors/node.h"
+#include "actors/quarantine.h"
 #include "runtime/log.h"
 #include "storage/mail.h"
 
@@ -28,6 +29,7 @@ struct expirer {
 
 struct expirer_job {
     struct engine *engine;
+    const struct quarantine *quarantine;
     struct mail_position position;
     uint64_t before_ms;
     int error;
@@ -36,8 +38,14 @@ struct expirer_job {
     uint64_t users[FOUND_PER_JOB];
 };
 
-static int job_see(void *context, uint64_t user, uint32_t device, uint64_t oldest_ms) {
+/* What cannot be read is taken for old: its mailbox sets it aside. */
+static int job_see(void *context, uint64_t user, uint32_t device, uint64_t sequence,
+                   struct engine_bytes value) {
     struct expirer_job *job = context;
+    const struct quarantine_entry oldest = {{user, device}, sequence, value};
+    struct record_queued queued;
+    bool readable = quarantine_decode(job->quarantine, &oldest, &queued) == 0;
+    uint64_t oldest_ms = readable ? queued.time_ms : 0;
     if (oldest_ms < job->before_ms && (job->found == 0 || job->users[job->found - 1] != user))
         job->users[job->found++] = user;
     return job->found == FOUND_PER_JOB;
@@ -55,6 +63,7 @@ static void look(struct expirer *expirer) {
     struct expirer_job *job = message_as(message, struct expirer_job);
     uint64_t now_ms = actor_wall_ms();
     job->engine = node->engine;
+    job->quarantine = node->quarantine;
     job->position = expirer->position;
     job->before_ms =
         now_ms > node->limits.mail_expiry_ms ? now_ms - node->limits.mail_expiry_ms : 0;

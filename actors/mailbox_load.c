@@ -10,6 +10,7 @@
  * When the list has changed it alone is read again.
  */
 #include "actors/mailbox_internal.h"
+#include "actors/quarantine.h"
 #include "net/wire.h"
 #include "runtime/log.h"
 #include "storage/account.h"
@@ -24,6 +25,7 @@
 
 struct load {
     struct engine *engine;
+    const struct quarantine *quarantine;
     uint64_t user;
     bool list_only;
     /* Where this part begins: the device by its place in the list (then the former ones), and the
@@ -50,6 +52,8 @@ struct load_buffer {
     size_t size, capacity;
     uint32_t entries;
     size_t run; /* where the present one begins */
+    const struct quarantine *quarantine;
+    struct device_address of; /* whose queue it is of */
     uint64_t last_sequence;
 };
 
@@ -69,16 +73,19 @@ static void *buffer_add(struct load_buffer *buffer, size_t bytes) {
 _Static_assert(sizeof(struct load_run) <= 1024 && sizeof(struct load_run) % 8 == 0, "it fits");
 _Static_assert(PART_ENTRIES_MAX * sizeof(struct entry) + 65536 < BLOB_BYTES_MAX, "a part fits");
 
-static int visit(void *context, uint64_t sequence, const struct record_queued *queued,
-                 size_t value_bytes) {
+static int visit(void *context, uint64_t sequence, struct engine_bytes value) {
     struct load_buffer *buffer = context;
+    const struct quarantine_entry what = {buffer->of, sequence, value};
+    struct record_queued decoded;
+    bool readable = quarantine_decode(buffer->quarantine, &what, &decoded) == 0;
+    const struct record_queued *queued = readable ? &decoded : NULL;
     struct entry *entry = buffer_add(buffer, sizeof(*entry));
     *entry = (struct entry){.sequence = sequence,
-                            .bytes = (uint32_t)value_bytes,
+                            .bytes = (uint32_t)value.size,
                             .state = ENTRY_STORED,
                             .kind = RECORD_MAIL,
                             .time_s = UINT32_MAX};
-    if (queued) { /* else it is damaged, and nobody's */
+    if (queued) { /* else it is damaged or blamed, and nobody's */
         entry->kind = (uint8_t)queued->entry;
         entry->time_s = (uint32_t)(queued->time_ms / 1000);
     }
@@ -103,6 +110,7 @@ static int read_queue(const struct load *load, uint32_t device, uint64_t sequenc
     struct load_run *run = buffer_add(buffer, sizeof(*run));
     struct record_queue record = {0};
     run->device = device;
+    buffer->of.device = device;
     int error = mail_read_queue(load->engine, load->user, device, &record);
     if (error && error != -ENOENT)
         return error;
@@ -144,7 +152,7 @@ static int read_queues(struct load *load, struct load_buffer *buffer) {
 
 static void load_run(struct message *message) {
     struct load *load = message_as(message, struct load);
-    struct load_buffer buffer = {0};
+    struct load_buffer buffer = {.quarantine = load->quarantine, .of.user = load->user};
     load->error = account_read(load->engine, load->user, &load->account);
     if (load->error == 0 && !load->list_only)
         load->error = read_queues(load, &buffer);
@@ -160,6 +168,7 @@ static bool load_start(const struct mailbox *mailbox, bool list_only, uint32_t p
     struct message *message = message_create(MAILBOX_LOADED, sizeof(struct load));
     struct load *load = message_as(message, struct load);
     load->engine = node_current()->engine;
+    load->quarantine = node_current()->quarantine;
     load->user = mailbox->user;
     load->list_only = list_only;
     load->place = place;

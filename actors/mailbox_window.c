@@ -11,6 +11,7 @@
 #include "net/wire.h"
 #include "runtime/log.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* What a page holds of the queue, walked in step with it. It was read for the entry `sequence`,
@@ -182,7 +183,6 @@ static bool set_aside(struct mailbox *mailbox, struct device *device, struct ent
 /* It brought the node down twice (quarantine.h). */
 static bool is_blamed_stored(const struct mailbox *mailbox, const struct device *device,
                              const struct record_queued *queued) {
-    const struct quarantine *quarantine = node_current()->quarantine;
     const struct record_mail *record = &queued->mail;
     const struct quarantine_mail mail = {
         .to = {mailbox->user, device->number},
@@ -193,7 +193,7 @@ static bool is_blamed_stored(const struct mailbox *mailbox, const struct device 
         .external = queued->external,
         .external_bytes = record->external_bytes,
     };
-    return quarantine && quarantine_has(quarantine, &mail);
+    return queued->entry == RECORD_MAIL && quarantine_has_mail(node_current()->quarantine, &mail);
 }
 
 /* The same of one that is in memory: it is stored first, since only a stored one is set aside. */
@@ -213,7 +213,14 @@ static bool is_blamed_held(const struct mailbox *mailbox, const struct device *d
         .external = content + deliver->spans.recipients_bytes,
         .external_bytes = deliver->spans.external_bytes,
     };
-    return content && quarantine_has(quarantine, &mail);
+    return content && quarantine_has_mail(quarantine, &mail);
+}
+
+static bool set_aside_blamed(struct mailbox *mailbox, struct device *device, struct entry *entry,
+                             struct engine_bytes value, uint64_t chat) {
+    bool done = set_aside(mailbox, device, entry, value, chat, "it brought the node down twice");
+    actor_count("mail_set_aside_crash", done);
+    return done;
 }
 
 /* False: nothing was sent. */
@@ -221,20 +228,18 @@ static bool send_stored(struct mailbox *mailbox, struct device *device, struct e
                         const struct page_walk *walk) {
     const struct page_item *item = &walk->items[walk->at];
     struct engine_bytes value = {blob_bytes(walk->blob) + item->offset, item->bytes};
+    const struct quarantine_entry what = {{mailbox->user, device->number}, entry->sequence, value};
     struct record_queued queued;
-    if (record_queued_decode(value, &queued) != 0) {
+    int error = quarantine_decode(node_current()->quarantine, &what, &queued);
+    if (error == -EPERM)
+        return set_aside_blamed(mailbox, device, entry, value, 0);
+    if (error)
         return set_aside(mailbox, device, entry, value, 0, "it is damaged");
-    }
-    if (is_suspect(device, entry) && device->suspect_attempts >= MAILBOX_SUSPECT_ATTEMPTS_MAX) {
-        uint64_t chat = queued.entry == RECORD_MAIL ? queued.mail.chat : 0;
+    uint64_t chat = queued.entry == RECORD_MAIL ? queued.mail.chat : 0;
+    if (is_suspect(device, entry) && device->suspect_attempts >= MAILBOX_SUSPECT_ATTEMPTS_MAX)
         return set_aside(mailbox, device, entry, value, chat, "it was never answered");
-    }
-    if (queued.entry == RECORD_MAIL && is_blamed_stored(mailbox, device, &queued)) {
-        bool done = set_aside(mailbox, device, entry, value, queued.mail.chat,
-                              "it brought the node down twice");
-        actor_count("mail_set_aside_crash", done);
-        return done;
-    }
+    if (is_blamed_stored(mailbox, device, &queued))
+        return set_aside_blamed(mailbox, device, entry, value, chat);
     if (queued.entry == RECORD_MAIL)
         return send_stored_mail(mailbox, device, entry, walk->blob, &queued);
     struct connection_status status = {

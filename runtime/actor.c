@@ -11,6 +11,11 @@
 
 void actor_blame(crash_describe_fn describe, const void *of) {
     struct shard *shard = shard_of_thread;
+    if (!shard) {
+        if (blame_of_job)
+            *blame_of_job = (struct blame){of ? describe : NULL, of, 0};
+        return;
+    }
     shard->blame = (struct blame){of ? describe : NULL, of, shard->actor_messages};
 }
 

@@ -66,9 +66,9 @@ void crash_uninstall(void);
  */
 typedef size_t (*crash_describe_fn)(const void *of, char *text, size_t bytes);
 
-/* Notes what the running handler works on, until it returns, for the crash record: two stores.
- * `of` must stay readable as long; NULL: nobody's. Not after the handler: what an actor does
- * at the end of its turn or of its life nobody is blamed for. */
+/* Notes what the running handler, or pool job, works on, until it returns, for the crash record:
+ * two stores. `of` must stay readable as long; NULL: nobody's. Not after the handler: what an actor
+ * does at the end of its turn or of its life nobody is blamed for. */
 void actor_blame(crash_describe_fn describe, const void *of);
 
 /* --- reading --- */
@@ -80,6 +80,9 @@ int crash_records_visit(const char *directory, int (*visit)(void *context, const
 /* The value of a line "field: value" of a record into `text`, cut to `bytes`. 0, -ENOENT: it has
  * no such line; or -errno. */
 int crash_record_field(const char *path, const char *field, char *text, size_t bytes);
+/* When it was written, Unix milliseconds. 0; -EBADMSG: it is not there, or does not say; or -errno.
+ */
+int crash_record_time(const char *path, uint64_t *unix_ms);
 /* The record of the process `pid`: its path. 0, -ENOENT: it left none. */
 int crash_record_of(const char *directory, int pid, char path[CRASH_PATH_BYTES_MAX]);
 

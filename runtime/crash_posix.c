@@ -246,9 +246,10 @@ static void write_actor(struct crash *of) {
 static void write_blame(struct crash *of) {
     char line[CRASH_BLAME_BYTES_MAX];
     const struct shard *shard = of->shard;
+    const struct blame *blame = shard ? &shard->blame : blame_of_job;
     size_t length = 0;
-    if (shard && shard->blame.describe && shard->blame.message == shard->actor_messages)
-        length = shard->blame.describe(shard->blame.of, line, sizeof line);
+    if (blame && blame->describe && (!shard || blame->message == shard->actor_messages))
+        length = blame->describe(blame->of, line, sizeof line);
     if (!length) {
         field(&of->text, "blame", "nobody");
         return;

@@ -33,6 +33,8 @@ struct pool {
     pthread_t threads[];
 };
 
+__thread struct blame *blame_of_job;
+
 /* Under the lock. */
 static void grow(struct pool *pool) {
     struct job *jobs = malloc(2ul * pool->capacity * sizeof *jobs);
@@ -65,14 +67,18 @@ static void *work(void *argument) {
     struct pool *pool = argument;
     struct crash_stack stack;
     struct job job;
+    struct blame blame = {0};
+    blame_of_job = &blame;
     thread_name("pool", __atomic_fetch_add(&pool->threads_named, 1, __ATOMIC_RELAXED));
     crash_stack_enter(&stack);
     while (take(pool, &job)) {
         job.run(job.message);
+        blame.describe = NULL;
         __atomic_fetch_add(&pool->runtime->pool_jobs, 1, __ATOMIC_RELAXED);
         runtime_send(pool->runtime, job.message->to, &job.message);
     }
     crash_stack_leave(&stack);
+    blame_of_job = NULL;
     return NULL;
 }
 

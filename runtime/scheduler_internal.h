@@ -189,6 +189,8 @@ struct runtime {
 };
 
 extern __thread struct shard *shard_of_thread;
+/* What the pool job of this thread works on; NULL: no thread of a pool. Only a crash reads it. */
+extern __thread struct blame *blame_of_job;
 
 /* --- shard.c
  * ----------------------------------------------------------------------------------------- */

@@ -109,28 +109,26 @@ static int scan_queue(struct engine *engine, uint64_t user, uint32_t device, uin
                        visit, context);
 }
 
-struct decoding {
+struct scanning {
     uint64_t user;
     uint32_t device;
     mail_visit_fn *visit;
     void *context;
 };
 
-static int decode_entry(void *context, struct engine_bytes key, struct engine_bytes value) {
-    struct decoding *decoding = context;
+static int visit_entry(void *context, struct engine_bytes key, struct engine_bytes value) {
+    struct scanning *scanning = context;
     uint64_t sequence;
-    int error = format_key_mail_decode(key, decoding->user, decoding->device, &sequence);
+    int error = format_key_mail_decode(key, scanning->user, scanning->device, &sequence);
     if (error)
         return error;
-    struct record_queued queued;
-    bool damaged = record_queued_decode(value, &queued) != 0;
-    return decoding->visit(decoding->context, sequence, damaged ? NULL : &queued, value.size);
+    return scanning->visit(scanning->context, sequence, value);
 }
 
 int mail_scan(struct engine *engine, uint64_t user, uint32_t device, uint64_t from, size_t limit,
               mail_visit_fn *visit, void *context) {
-    struct decoding decoding = {user, device, visit, context};
-    return scan_queue(engine, user, device, from, limit, decode_entry, &decoding);
+    struct scanning scanning = {user, device, visit, context};
+    return scan_queue(engine, user, device, from, limit, visit_entry, &scanning);
 }
 
 /* ---- all queues ------------------------------------------------------------------------------ */
@@ -144,16 +142,15 @@ struct visiting {
 
 static int visit_first(void *context, struct engine_bytes key, struct engine_bytes value) {
     struct visiting *visiting = context;
-    struct record_queued queued = {0};
-    uint64_t user;
+    uint64_t user, sequence;
     uint32_t device;
     visiting->stop = format_key_mail_owner(key, &user, &device);
+    if (!visiting->stop)
+        visiting->stop = format_key_mail_decode(key, user, device, &sequence);
     if (visiting->stop)
         return 1;
     visiting->position->after = format_key_mail_end(user, device);
-    if (record_queued_decode(value, &queued))
-        queued.time_ms = 0;
-    visiting->stop = visiting->visit(visiting->context, user, device, queued.time_ms);
+    visiting->stop = visiting->visit(visiting->context, user, device, sequence, value);
     return 1;
 }
 
@@ -250,9 +247,8 @@ static struct mail_page *lay_out(const struct gathering *gathering) {
         memcpy(at, gathering->bytes, gathering->bytes_size);
     for (size_t i = 0; i < page->count; i++) {
         struct mail_entry *entry = &page->entries[i];
-        *entry = (struct mail_entry){.sequence = gathering->entries[i].sequence};
-        entry->value = (struct engine_bytes){at, gathering->entries[i].size};
-        entry->damaged = record_queued_decode(entry->value, &entry->queued) != 0;
+        *entry =
+            (struct mail_entry){gathering->entries[i].sequence, {at, gathering->entries[i].size}};
         at += entry->value.size;
     }
     return page;

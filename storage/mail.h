@@ -49,12 +49,10 @@ int mail_read_queue(struct engine *engine, uint64_t user, uint32_t device,
 int mail_put_queue(struct write_batch *batch, uint64_t user, uint32_t device,
                    const struct record_queue *queue);
 
-/* One entry of a page. Its pointers borrow from the page. `damaged`: the value could not be read
- * (`value` is what was found, `queued` is empty); it must be set aside, never passed on. */
+/* One entry of a page, as it was read: record_queued_decode tells what it is, or that it is damaged
+ * (then it must be set aside, never passed on). Its bytes are the page's. */
 struct mail_entry {
     uint64_t sequence;
-    bool damaged;
-    struct record_queued queued;
     struct engine_bytes value;
 };
 
@@ -75,10 +73,8 @@ int mail_read_page(struct engine *engine, uint64_t user, uint32_t device, uint64
                    size_t entries_max, size_t bytes_max, struct mail_page **page);
 void mail_page_destroy(struct mail_page *page);
 
-/* Sees one entry: its head (body pointers are borrowed until it returns; NULL when damaged) and
- * the size of its value. 0: go on; 1: stop; a negative errno. */
-typedef int mail_visit_fn(void *context, uint64_t sequence, const struct record_queued *queued,
-                          size_t value_bytes);
+/* Sees one entry, undecoded; borrowed until it returns. 0: go on; 1: stop; a negative errno. */
+typedef int mail_visit_fn(void *context, uint64_t sequence, struct engine_bytes value);
 
 /*
  * Visit up to `limit` entries from sequence `from` on, copying nothing: for a mailbox that wakes
@@ -92,8 +88,9 @@ struct mail_position {
     struct format_key after;
 };
 
-/* Sees a queue: its owner and the time of its oldest entry (0: damaged). 0: go on; 1: stop. */
-typedef int mail_visit_queue_fn(void *context, uint64_t user, uint32_t device, uint64_t oldest_ms);
+/* Sees a queue: its owner and its oldest entry, as above. 0: go on; 1: stop. */
+typedef int mail_visit_queue_fn(void *context, uint64_t user, uint32_t device, uint64_t sequence,
+                                struct engine_bytes value);
 
 /*
  * Visit up to `limit` queues that hold mail, from `position` on, which moves behind the last; a

@@ -159,6 +159,20 @@ static void strangers_refuse(struct node *node) {
                 STRANGERS_REFUSED_MS / 1000);
 }
 
+static void quarantine_begin(struct served *served, const char *crashes) {
+    const struct seams *seams = seams_system();
+    struct quarantine_now now = {seams->wall_ms(seams->context),
+                                 seams->monotonic_ns(seams->context) / 1000000};
+    served->quarantine = quarantine_read(crashes, now);
+    served->node.quarantine = served->quarantine;
+    if (quarantine_mails(served->quarantine))
+        log_warning("%u mails that brought the node down twice are set aside when they come up",
+                    quarantine_mails(served->quarantine));
+    for (unsigned i = 0; i < quarantine_refusals(served->quarantine); i++)
+        log_warning("%s brought the node down twice with its input: refused for up to %u s",
+                    quarantine_refusal(served->quarantine, i), QUARANTINE_REFUSED_MS / 1000);
+}
+
 int serve_run(void *context, const struct heart_start *start) {
     const struct serve *serve = context;
     struct served *served = calloc(1, sizeof(*served));
@@ -167,11 +181,7 @@ int serve_run(void *context, const struct heart_start *start) {
     int result = serve_open(served, serve, start->starts);
     if (result)
         return exit_status_of(result);
-    served->quarantine = quarantine_read(serve->crashes);
-    served->node.quarantine = served->quarantine;
-    if (served->quarantine)
-        log_warning("%u mails that brought the node down twice are set aside when they come up",
-                    quarantine_count(served->quarantine));
+    quarantine_begin(served, serve->crashes);
     if (start->refuse_strangers)
         strangers_refuse(&served->node);
     const uint64_t watchdog_budget_ms = serve->config->watchdog_budget_ms;

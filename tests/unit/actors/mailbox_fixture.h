@@ -284,8 +284,7 @@ static inline uint32_t hand_replace_devices(uint64_t user) {
     return device;
 }
 
-static inline int hand_count_one(void *context, uint64_t sequence,
-                                 const struct record_queued *queued, size_t value_bytes) {
+static inline int hand_count_one(void *context, uint64_t sequence, struct engine_bytes value) {
     return 0;
 }
 /* Entries of a device's queue in the store. */

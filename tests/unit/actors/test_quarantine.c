@@ -45,10 +45,19 @@ static void write_record(const char *text) {
     close(fd);
 }
 
+/* The records are of 2026-01-01, one a second. */
+static struct quarantine_now now = {.wall_ms = 1767225660000, .monotonic_ms = 5000000};
+
+static struct quarantine *read_list(void) {
+    return quarantine_read(directory, now);
+}
+
 static void write_blame(const char *line) {
     char text[1024];
-    snprintf(text, sizeof(text), "Tern crash record, format 1\nsummary: one\nblame: %s\nend\n",
-             line);
+    snprintf(text, sizeof(text),
+             "Tern crash record, format 1\nsummary: one\ntime: 2026-01-01T00:%02u:%02uZ\n"
+             "blame: %s\nend\n",
+             records_written / 60, records_written % 60, line);
     write_record(text);
 }
 
@@ -86,7 +95,7 @@ static size_t describe(const struct quarantine_mail *mail, char *line, size_t by
     memcpy(blob_bytes(message->blob) + 5 + mail->ciphertext_bytes, mail->external,
            mail->external_bytes);
     const struct quarantine_sending sending = {mail->to, message};
-    size_t length = quarantine_describe(&sending, line, bytes);
+    size_t length = quarantine_describe_sending(&sending, line, bytes);
     message_destroy(message);
     return length;
 }
@@ -112,12 +121,12 @@ static void a_blame_names_whose_mail_it_is_and_not_what_it_says(void **state) {
 
 static void one_record_sets_nothing_aside(void **state) {
     struct quarantine_mail mail = mail_of("once");
-    assert_null(quarantine_read(directory));
-    assert_null(quarantine_read("/nonexistent/crashes"));
+    assert_null(read_list());
+    assert_null(quarantine_read("/nonexistent/crashes", now));
     blame(&mail);
-    assert_null(quarantine_read(directory));
-    assert_int_equal(quarantine_count(NULL), 0);
-    assert_false(quarantine_has(NULL, &mail));
+    assert_null(read_list());
+    assert_int_equal(quarantine_mails(NULL), 0);
+    assert_false(quarantine_has_mail(NULL, &mail));
 }
 
 static void two_records_that_name_the_same_mail_set_it_aside(void **state) {
@@ -126,11 +135,11 @@ static void two_records_that_name_the_same_mail_set_it_aside(void **state) {
     blame(&other);
     write_blame("nobody");
     blame(&mail);
-    struct quarantine *quarantine = quarantine_read(directory);
+    struct quarantine *quarantine = read_list();
     assert_non_null(quarantine);
-    assert_int_equal(quarantine_count(quarantine), 1);
-    assert_true(quarantine_has(quarantine, &mail));
-    assert_false(quarantine_has(quarantine, &other));
+    assert_int_equal(quarantine_mails(quarantine), 1);
+    assert_true(quarantine_has_mail(quarantine, &mail));
+    assert_false(quarantine_has_mail(quarantine, &other));
     quarantine_destroy(quarantine);
 }
 
@@ -141,22 +150,22 @@ static void no_other_mail_is_set_aside_with_it(void **state) {
     struct quarantine_mail mail = mail_of("poison"), other;
     blame(&mail);
     blame(&mail);
-    struct quarantine *quarantine = quarantine_read(directory);
+    struct quarantine *quarantine = read_list();
     assert_non_null(quarantine);
     other = mail, other.to.user = EVE;
-    assert_false(quarantine_has(quarantine, &other));
+    assert_false(quarantine_has_mail(quarantine, &other));
     other = mail, other.to.device = 2;
-    assert_false(quarantine_has(quarantine, &other));
+    assert_false(quarantine_has_mail(quarantine, &other));
     other = mail, other.from.user = EVE;
-    assert_false(quarantine_has(quarantine, &other));
+    assert_false(quarantine_has_mail(quarantine, &other));
     other = mail, other.from.device = 1;
-    assert_false(quarantine_has(quarantine, &other));
+    assert_false(quarantine_has_mail(quarantine, &other));
     other = mail, other.id = other_id;
-    assert_false(quarantine_has(quarantine, &other));
+    assert_false(quarantine_has_mail(quarantine, &other));
     other = mail, other.external_bytes = 2;
-    assert_false(quarantine_has(quarantine, &other));
+    assert_false(quarantine_has_mail(quarantine, &other));
     other = mail_of("Poison");
-    assert_false(quarantine_has(quarantine, &other));
+    assert_false(quarantine_has_mail(quarantine, &other));
     quarantine_destroy(quarantine);
 }
 
@@ -177,24 +186,139 @@ static void records_that_are_cut_or_junk_count_for_nothing(void **state) {
     text[sizeof(text) - 1] = '\0';
     write_record(text);
     write_record(text);
-    struct quarantine *quarantine = quarantine_read(directory);
-    assert_false(quarantine_has(quarantine, &mail));
+    struct quarantine *quarantine = read_list();
+    assert_false(quarantine_has_mail(quarantine, &mail));
     quarantine_destroy(quarantine);
 }
 
 static void the_list_is_bounded(void **state) {
     char text[16];
-    for (unsigned i = 0; i < QUARANTINE_MAILS_MAX + 5; i++) {
+    for (unsigned i = 0; i < QUARANTINE_ITEMS_MAX + 5; i++) {
         snprintf(text, sizeof(text), "poison %u", i);
         struct quarantine_mail mail = mail_of(text);
         blame(&mail);
         blame(&mail);
     }
-    struct quarantine *quarantine = quarantine_read(directory);
-    assert_int_equal(quarantine_count(quarantine), QUARANTINE_MAILS_MAX);
+    struct quarantine *quarantine = read_list();
+    assert_int_equal(quarantine_mails(quarantine), QUARANTINE_ITEMS_MAX);
     struct quarantine_mail newest = mail_of(text);
-    assert_true(quarantine_has(quarantine, &newest));
+    assert_true(quarantine_has_mail(quarantine, &newest));
     quarantine_destroy(quarantine);
+}
+
+static void an_entry_is_known_by_its_place_and_content(void **state) {
+    struct quarantine_entry entry = {{BOB, 1}, 7, {"whatever", 8}}, other;
+    char line[CRASH_BLAME_BYTES_MAX] = "";
+    quarantine_describe_entry(&entry, line, sizeof(line) - 1);
+    assert_memory_equal(line, "entry of=201/1 sequence=7 hash=", 31);
+    write_blame(line);
+    assert_null(read_list());
+    write_blame(line);
+    struct quarantine *quarantine = read_list();
+    assert_int_equal(quarantine_mails(quarantine), 1);
+    assert_true(quarantine_has_entry(quarantine, &entry));
+    struct record_queued queued;
+    assert_int_equal(quarantine_decode(quarantine, &entry, &queued), -EPERM);
+    other = entry, other.sequence = 8;
+    assert_false(quarantine_has_entry(quarantine, &other));
+    other = entry, other.of.device = 2;
+    assert_false(quarantine_has_entry(quarantine, &other));
+    other = entry, other.value.size = 7;
+    assert_false(quarantine_has_entry(quarantine, &other));
+    assert_int_not_equal(quarantine_decode(quarantine, &other, &queued), -EPERM);
+    quarantine_destroy(quarantine);
+}
+
+/* --- input that was not stored ---------------------------------------------------------------- */
+
+static const uint8_t key[32] = {0xab, 1}, other_key[32] = {0xab, 2};
+static const uint8_t home[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 2, 1};
+static const uint8_t abroad[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 2, 2};
+
+static void blame_input(struct quarantine_input input) {
+    char line[CRASH_BLAME_BYTES_MAX] = "";
+    quarantine_describe_input(&input, line, sizeof(line) - 1);
+    write_blame(line);
+}
+
+static uint32_t refused(const struct quarantine *quarantine, uint64_t user, uint32_t device,
+                        const uint8_t *with_key, const uint8_t *address) {
+    const struct quarantine_input input = {{user, device}, with_key, address};
+    return quarantine_refuses(quarantine, &input, now.monotonic_ms);
+}
+
+static void a_devices_input_refuses_the_device_alone(void **state) {
+    blame_input((struct quarantine_input){{ANN, 1}, key, home});
+    assert_null(read_list());
+    blame_input((struct quarantine_input){{ANN, 1}, NULL, NULL}); /* by its mailbox */
+    struct quarantine *quarantine = read_list();
+    assert_int_equal(quarantine_refusals(quarantine), 1);
+    assert_string_equal(quarantine_refusal(quarantine, 0), "device=100/1");
+    assert_true(refused(quarantine, ANN, 1, key, abroad) > 0);
+    assert_int_equal(refused(quarantine, ANN, 2, key, home), 0);
+    assert_int_equal(refused(quarantine, EVE, 1, key, home), 0);
+    assert_int_equal(refused(quarantine, 0, 0, key, home), 0);
+    assert_int_equal(quarantine_refuses_address(quarantine, home, now.monotonic_ms), 0);
+    assert_int_equal(quarantine_mails(quarantine), 0);
+    quarantine_destroy(quarantine);
+}
+
+static void a_strangers_input_refuses_its_key_and_strangers_at_its_address(void **state) {
+    blame_input((struct quarantine_input){{0, 0}, key, home});
+    blame_input((struct quarantine_input){{0, 0}, key, home});
+    struct quarantine *quarantine = read_list();
+    assert_true(refused(quarantine, 0, 0, key, abroad) > 0);
+    assert_true(refused(quarantine, 0, 0, other_key, home) > 0);
+    assert_int_equal(refused(quarantine, 0, 0, other_key, abroad), 0);
+    /* Those who have an account come in, from there too. */
+    assert_int_equal(refused(quarantine, ANN, 1, other_key, home), 0);
+    assert_int_equal(quarantine_refuses_address(quarantine, home, now.monotonic_ms), 0);
+    quarantine_destroy(quarantine);
+}
+
+static void a_new_key_for_each_crash_does_not_help(void **state) {
+    blame_input((struct quarantine_input){{0, 0}, key, home});
+    blame_input((struct quarantine_input){{0, 0}, other_key, home});
+    struct quarantine *quarantine = read_list();
+    assert_true(refused(quarantine, 0, 0, other_key, home) > 0);
+    assert_int_equal(refused(quarantine, 0, 0, key, abroad), 0);
+    quarantine_destroy(quarantine);
+}
+
+static void what_comes_before_any_key_refuses_its_address(void **state) {
+    static const uint8_t network[16] = {0x20, 1, 0xd, 0xb8, 0, 1, 0, 2, 9};
+    static const uint8_t neighbour[16] = {0x20, 1, 0xd, 0xb8, 0, 1, 0, 2, 8};
+    static const uint8_t elsewhere[16] = {0x20, 1, 0xd, 0xb8, 0, 1, 0, 3, 9};
+    for (unsigned i = 0; i < 2; i++) {
+        blame_input((struct quarantine_input){{0, 0}, NULL, home});
+        blame_input((struct quarantine_input){{0, 0}, NULL, network});
+    }
+    struct quarantine *quarantine = read_list();
+    assert_true(quarantine_refuses_address(quarantine, home, now.monotonic_ms) > 0);
+    assert_int_equal(quarantine_refuses_address(quarantine, abroad, now.monotonic_ms), 0);
+    assert_true(quarantine_refuses_address(quarantine, neighbour, now.monotonic_ms) > 0);
+    assert_int_equal(quarantine_refuses_address(quarantine, elsewhere, now.monotonic_ms), 0);
+    quarantine_destroy(quarantine);
+}
+
+static void a_refusal_ends_ten_minutes_after_the_last_crash(void **state) {
+    blame_input((struct quarantine_input){{ANN, 1}, key, home}); /* 00:00:00 */
+    blame_input((struct quarantine_input){{ANN, 1}, key, home}); /* 00:00:01 */
+    struct quarantine *quarantine = read_list();                 /* 00:01:00 */
+    const struct quarantine_input input = {{ANN, 1}, key, home};
+    assert_int_equal(quarantine_refuses(quarantine, &input, now.monotonic_ms), 541000);
+    assert_int_equal(quarantine_refuses(quarantine, &input, now.monotonic_ms + 540999), 1);
+    assert_int_equal(quarantine_refuses(quarantine, &input, now.monotonic_ms + 541000), 0);
+    quarantine_destroy(quarantine);
+    struct quarantine_now late = {now.wall_ms + 541000, 1};
+    assert_null(quarantine_read(directory, late));
+    struct quarantine_now early = {now.wall_ms - 86400000, 1}; /* the clock was set back */
+    quarantine = quarantine_read(directory, early);
+    assert_int_equal(quarantine_refuses(quarantine, &input, 1), QUARANTINE_REFUSED_MS);
+    quarantine_destroy(quarantine);
+    quarantine_destroy(NULL);
+    assert_int_equal(quarantine_refuses(NULL, &input, 1), 0);
+    assert_int_equal(quarantine_refuses_address(NULL, home, 1), 0);
 }
 
 /* --- a mailbox that has it -------------------------------------------------------------------- */
@@ -227,7 +351,7 @@ static void crash_at(const struct phone *sender, uint64_t number, const char *te
     blame(&mail);
     blame(&mail);
     hand_crash(ENGINE_CRASH_KEEP);
-    hand.node.quarantine = quarantine_read(directory);
+    hand.node.quarantine = read_list();
     assert_non_null(hand.node.quarantine);
 }
 
@@ -291,6 +415,36 @@ static void mail_that_was_held_is_set_aside_when_it_is_sent_again(void **state) 
     assert_int_equal(phone_answer(&ann, ref), WIRE_CODE_OK);
 }
 
+static int keep_first(void *context, uint64_t sequence, struct engine_bytes value) {
+    struct quarantine_entry *entry = context;
+    static uint8_t bytes[1024];
+    assert_true(value.size <= sizeof(bytes));
+    memcpy(bytes, value.data, value.size);
+    *entry = (struct quarantine_entry){{BOB, 1}, sequence, {bytes, value.size}};
+    return 1;
+}
+
+/* What crashes the node while its mailbox is loaded is not looked at again. */
+static void an_entry_that_cannot_be_read_is_set_aside_unread(void **state) {
+    struct quarantine_entry entry;
+    char line[CRASH_BLAME_BYTES_MAX] = "";
+    phone_send(&ann, BOB, "poison");
+    phone_send(&ann, BOB, "after it");
+    hand_run();
+    assert_int_equal(mail_scan(hand.node.engine, BOB, 1, 0, 9, keep_first, &entry), 1);
+    quarantine_describe_entry(&entry, line, sizeof(line) - 1);
+    write_blame(line);
+    write_blame(line);
+    hand_crash(ENGINE_CRASH_KEEP);
+    hand.node.quarantine = read_list();
+    phone_attach(&bob, BOB, 1);
+    phone_ack(&bob, phone_expect(&bob, "after it"));
+    assert_null(phone_mail(&bob, NULL));
+    hand_pass_ms(200);
+    assert_int_equal(hand_event("mail_set_aside_crash"), 1);
+    assert_int_equal(hand_stored(BOB, 1), 0);
+}
+
 #define LIST(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
@@ -302,6 +456,13 @@ int main(void) {
         LIST(no_other_mail_is_set_aside_with_it),
         LIST(records_that_are_cut_or_junk_count_for_nothing),
         LIST(the_list_is_bounded),
+        LIST(an_entry_is_known_by_its_place_and_content),
+        LIST(a_devices_input_refuses_the_device_alone),
+        LIST(a_strangers_input_refuses_its_key_and_strangers_at_its_address),
+        LIST(a_new_key_for_each_crash_does_not_help),
+        LIST(what_comes_before_any_key_refuses_its_address),
+        LIST(a_refusal_ends_ten_minutes_after_the_last_crash),
+        TEST(an_entry_that_cannot_be_read_is_set_aside_unread),
         TEST(stored_mail_is_set_aside_and_both_sides_are_told),
         TEST(mail_that_was_held_is_set_aside_when_it_is_sent_again),
     };

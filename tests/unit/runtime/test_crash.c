@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -89,6 +90,8 @@ static void on_break_class(void *state, struct message **message) {
     zero = read_null();
 }
 static void crash_on_pool(struct message *message) {
+    static const unsigned of = 78;
+    actor_blame(describe, &of);
     zero = read_null();
 }
 static void on_in_pool(void *state, struct message **message) {
@@ -241,6 +244,9 @@ static void a_fault_names_actor_message_blame_and_functions(void **state) {
     assert_int_equal(crash_record_field(path, "class", text, 4), 0);
     assert_string_equal(text, "cra");
     assert_int_equal(crash_record_field(path, "colour", text, sizeof text), -ENOENT);
+    uint64_t when_ms = 0;
+    assert_int_equal(crash_record_time(path, &when_ms), 0);
+    assert_true((uint64_t)time(NULL) * 1000 - when_ms <= 60000);
     for (unsigned i = 0; i < 3; i++)
         free(names[i]);
     free(names);
@@ -292,6 +298,7 @@ static void broken_memory_costs_a_part_not_the_record(void **state) {
 static void a_pool_threads_crash_is_no_actors(void **state) {
     crash_by(IN_POOL, SIGSEGV);
     has("\nthread: pool 0\nactor: none was running here\n");
+    has("\nblame: input 78?\n");
     has(" crash_on_pool+0x");
     has_not("events of");
 }
@@ -309,16 +316,38 @@ static void the_end_of_a_turn_blames_nobody(void **state) {
     has("\nblame: nobody\n");
 }
 
+static void write_file(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static void a_record_tells_when_it_was_written(void **state) {
+    static const char *const wrong[] = {"", "time: now\n", "time: 2026-13-01T00:00:00Z\n",
+                                        "time: 2026-11-24T08:45:12Z and more\n"};
+    uint64_t when_ms = 7;
+    char path[128];
+    snprintf(path, sizeof path, "%s/CRASH-20260101T000000Z-8", directory);
+    for (unsigned i = 0; i < 4; i++) {
+        write_file(path, wrong[i]);
+        assert_int_equal(crash_record_time(path, &when_ms), -EBADMSG);
+    }
+    assert_int_equal(crash_record_time("/nonexistent", &when_ms), -EBADMSG);
+    assert_int_equal(when_ms, 7);
+    write_file(path, "summary: x\ntime: 2026-11-24T08:45:12Z\n");
+    assert_int_equal(crash_record_time(path, &when_ms), 0);
+    assert_int_equal(when_ms, 1795509912000);
+    unlink(path);
+}
+
 static void only_so_many_records_are_kept(void **state) {
     char path[128];
     unsigned records = 0;
     crash_records_visit(directory, remove_record, NULL);
     for (unsigned i = 0; i < 5; i++) {
         snprintf(path, sizeof path, "%s/CRASH-2026010%uT000000Z-7", directory, i + 1);
-        int fd = open(path, O_WRONLY | O_CREAT, 0600);
-        assert_true(fd >= 0);
-        assert_int_equal(write(fd, "summary: one\n", 13), 13);
-        close(fd);
+        write_file(path, "summary: one\n");
     }
     const struct crash_options options = {.directory = directory, .records_max = 4};
     assert_int_equal(crash_install(&options), 0);
@@ -354,6 +383,7 @@ int main(void) {
         cmocka_unit_test(a_pool_threads_crash_is_no_actors),
         cmocka_unit_test(an_init_that_crashes_is_the_new_actors),
         cmocka_unit_test(the_end_of_a_turn_blames_nobody),
+        cmocka_unit_test(a_record_tells_when_it_was_written),
         cmocka_unit_test(only_so_many_records_are_kept),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -41,6 +41,12 @@ static struct mail_page *read_page(struct store *store, uint64_t from, size_t en
     return page;
 }
 
+static struct record_queued decode(const struct mail_entry *entry) {
+    struct record_queued queued;
+    assert_int_equal(record_queued_decode(entry->value, &queued), 0);
+    return queued;
+}
+
 /* The sequences of the whole queue, as "1,2,5". */
 static const char *sequences(struct store *store) {
     static char text[1024];
@@ -81,16 +87,17 @@ static void queue_gives_back_what_was_appended(void **state) {
     assert_false(page->more);
     const struct mail_entry *first = &page->entries[0];
     assert_int_equal(first->sequence, 1);
-    assert_false(first->damaged);
-    assert_int_equal(first->queued.entry, RECORD_MAIL);
-    assert_int_equal(first->queued.mail.chat, 5);
-    assert_int_equal(first->queued.mail.clock_count, 12);
-    assert_memory_equal(first->queued.ciphertext, "cipher", 6);
-    assert_memory_equal(first->queued.external, "xtra", 4);
+    struct record_queued queued = decode(first);
+    assert_int_equal(queued.entry, RECORD_MAIL);
+    assert_int_equal(queued.mail.chat, 5);
+    assert_int_equal(queued.mail.clock_count, 12);
+    assert_memory_equal(queued.ciphertext, "cipher", 6);
+    assert_memory_equal(queued.external, "xtra", 4);
     const struct mail_entry *second = &page->entries[1];
-    assert_int_equal(second->queued.entry, RECORD_STATUS);
-    assert_int_equal(second->queued.status.state, RECORD_STATE_DELIVERED);
-    assert_int_equal(second->queued.ids[1][0], 2);
+    queued = decode(second);
+    assert_int_equal(queued.entry, RECORD_STATUS);
+    assert_int_equal(queued.status.state, RECORD_STATE_DELIVERED);
+    assert_int_equal(queued.ids[1][0], 2);
     mail_page_destroy(page);
 }
 
@@ -151,7 +158,7 @@ static void page_is_bounded_by_bytes_but_has_one(void **state) {
     page = read_page(store, 2, 10, 1);
     assert_int_equal(page->count, 1);
     assert_int_equal(page->entries[0].sequence, 2);
-    assert_memory_equal(page->entries[0].queued.ciphertext, "text 0002", 9);
+    assert_memory_equal(decode(&page->entries[0]).ciphertext, "text 0002", 9);
     mail_page_destroy(page);
 }
 
@@ -191,13 +198,13 @@ struct seen {
     size_t bytes;
 };
 
-static int count_entry(void *context, uint64_t sequence, const struct record_queued *queued,
-                       size_t value_bytes) {
+static int count_entry(void *context, uint64_t sequence, struct engine_bytes value) {
+    struct record_queued queued;
     struct seen *seen = context;
     seen->count++;
-    seen->damaged += queued == NULL;
+    seen->damaged += record_queued_decode(value, &queued) != 0;
     seen->last = sequence;
-    seen->bytes += value_bytes;
+    seen->bytes += value.size;
     return sequence == 1000 ? 1 : 0;
 }
 
@@ -220,11 +227,15 @@ struct queues {
     uint64_t users[8], oldest_ms[8];
 };
 
-static int see_queue(void *context, uint64_t user, uint32_t device, uint64_t oldest_ms) {
+static int see_queue(void *context, uint64_t user, uint32_t device, uint64_t sequence,
+                     struct engine_bytes value) {
     struct queues *queues = context;
+    struct record_queued queued;
+    assert_int_equal(record_queued_decode(value, &queued), 0);
     assert_true(queues->count < 8);
     queues->users[queues->count] = user * 10 + device;
-    queues->oldest_ms[queues->count++] = oldest_ms;
+    assert_int_equal(queued.time_ms, 10 * sequence);
+    queues->oldest_ms[queues->count++] = queued.time_ms;
     return queues->count == queues->stop_at;
 }
 
@@ -267,8 +278,9 @@ static void damaged_entry_is_shown_and_can_be_set_aside(void **state) {
     assert_int_equal(mail_scan(store->engine, USER, DEVICE, 0, 10, count_entry, &seen), 3);
     assert_int_equal(seen.damaged, 1);
     struct mail_page *page = read_page(store, 0, 10, SIZE_MAX);
-    assert_true(page->entries[1].damaged);
-    assert_false(page->entries[2].damaged);
+    struct record_queued queued;
+    assert_int_not_equal(record_queued_decode(page->entries[1].value, &queued), 0);
+    decode(&page->entries[2]);
     struct write_batch batch;
     write_batch_init(&batch, 4096);
     assert_int_equal(mail_set_aside(&batch, USER, DEVICE, 2, page->entries[1].value), 0);
@@ -294,7 +306,7 @@ static void mail_of_too_large_a_body_is_refused(void **state) {
     assert_int_equal(mail_append(&batch, USER, DEVICE, 1, &mail, body, NULL), 0);
     store_commit(store->engine, &batch);
     struct mail_page *page = read_page(store, 0, 10, SIZE_MAX);
-    assert_int_equal(page->entries[0].queued.mail.ciphertext_bytes, FORMAT_MAIL_BODY_BYTES_MAX);
+    assert_int_equal(decode(&page->entries[0]).mail.ciphertext_bytes, FORMAT_MAIL_BODY_BYTES_MAX);
     mail_page_destroy(page);
     free(body);
 }
