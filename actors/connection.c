@@ -262,8 +262,21 @@ static void connection_on_tick(void *state, struct message **message) {
 /* --- messages ----------------------------------------------------------------------------------
  */
 
+/* Whose input a handler of this connection works on (quarantine.h), as far as it has come. */
+static size_t describe_input(const void *of, char *text, size_t bytes) {
+    const struct connection *connection = of;
+    const struct quarantine_input input = {
+        .device = {connection->user, connection->device},
+        .key = connection->secured ? connection->key : NULL,
+        .address = connection->address,
+        .hello = connection->secured && !connection_is_in_session(connection),
+    };
+    return quarantine_describe_input(&input, text, bytes);
+}
+
 static void connection_on_data(void *state, struct message **message) {
     const struct socket_data *data = message_as(*message, struct socket_data);
+    actor_blame(describe_input, state);
     connection_input_take(state, data->bytes, data->length);
 }
 
@@ -287,14 +300,17 @@ static void connection_on_closed(void *state, struct message **message) {
 }
 
 static void connection_on_handshake_turn(void *state, struct message **message) {
+    actor_blame(describe_input, state);
     connection_handshake_turn(state);
 }
 
 static void connection_on_known(void *state, struct message **message) {
+    actor_blame(describe_input, state);
     connection_known(state, message_as(*message, struct known_device));
 }
 
 static void connection_on_attached(void *state, struct message **message) {
+    actor_blame(describe_input, state);
     connection_attached(state, message_as(*message, struct mailbox_attached));
 }
 
@@ -401,6 +417,10 @@ bool connection_tell_drain(unsigned count) {
  */
 
 bool connection_place(const uint8_t address[ADDRESS_BYTES]) {
+    if (quarantine_refuses_address(node_current()->quarantine, address, actor_now_ms())) {
+        actor_count("accept_address_blamed", 1);
+        return false;
+    }
     enum address_verdict verdict =
         address_limits_enter(node_current()->addresses, address, actor_now_ms());
     if (verdict == ADDRESS_TOO_MANY)

@@ -16,8 +16,8 @@ struct connection_argument {
     bool proxied; /* the address is a proxy's, which has no place: the client's comes first */
 };
 
-/* Takes a place for the address in node->addresses; false: it has as many as it may, or makes them
- * too fast, which is counted. */
+/* Takes a place for the address in node->addresses; false: it is refused (quarantine.h), has as
+ * many as it may, or makes them too fast, which is counted. */
 bool connection_place(const uint8_t address[ADDRESS_BYTES]);
 
 /* Tells up to `count` connections of the running shard that the node drains; false when all have

@@ -16,6 +16,7 @@
 #include "actors/connection.h"
 #include "actors/connection_internal.h"
 #include "actors/node.h"
+#include "actors/quarantine.h"
 #include "net/certificate.h"
 #include "net/http.h"
 #include "net/proxy.h"
@@ -219,6 +220,10 @@ static void compute_third(struct connection *connection, uint8_t *bytes, size_t 
     actor_ensure(noise_handshake_split(&handshake->noise, &connection->transport) == 0,
                  CONNECTION_REASON_BROKEN);
     connection->secured = true;
+    if (quarantine_refuses_key(node_current()->quarantine, connection->key, actor_now_ms())) {
+        connection_close(connection, WIRE_CLOSE_LIMITED, "connection_blamed");
+        return;
+    }
     if (take_hello(connection, hello, hello_bytes)) {
         actor_count("handshake_done", 1);
         connection_look_up(connection);
@@ -324,6 +329,12 @@ void connection_known(struct connection *connection, const struct known_device *
     }
     connection->user = known->user;
     connection->device = known->device;
+    if (quarantine_refuses_device(node_current()->quarantine,
+                                  (struct device_address){known->user, known->device},
+                                  connection->address, actor_now_ms())) {
+        connection_close(connection, WIRE_CLOSE_LIMITED, "connection_blamed");
+        return;
+    }
     if (known->user) {
         connection_enter(connection, CONNECTION_ATTACHING);
         connection_attach(connection);

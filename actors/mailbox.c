@@ -23,7 +23,9 @@
  */
 #include "actors/mailbox_internal.h"
 #include "actors/measures.h"
+#include "actors/quarantine.h"
 #include "net/wire.h"
+#include "runtime/crash.h"
 #include "runtime/log.h"
 
 #include <string.h>
@@ -200,13 +202,24 @@ static void mailbox_on_devices_changed(void *state, struct message **message) {
 }
 
 static void mailbox_on_send(void *state, struct message **message) {
-    if (!is_loading(state, message))
-        mailbox_send(state, message);
+    const struct mailbox_send *send = message_as(*message, struct mailbox_send);
+    const struct quarantine_input input = {.device = {actor_key(), send->device}};
+    if (is_loading(state, message))
+        return;
+    actor_blame(quarantine_describe_input, &input);
+    mailbox_send(state, message);
+    actor_blame(NULL, NULL);
 }
 
+/* It is the sender's as long as it is not stored. */
 static void mailbox_on_deliver(void *state, struct message **message) {
-    if (!is_loading(state, message))
-        mailbox_deliver(state, message, NULL);
+    const struct mailbox_deliver *deliver = message_as(*message, struct mailbox_deliver);
+    const struct quarantine_input input = {.device = deliver->sender};
+    if (is_loading(state, message))
+        return;
+    actor_blame(quarantine_describe_input, &input);
+    mailbox_deliver(state, message, NULL);
+    actor_blame(NULL, NULL);
 }
 
 static void mailbox_on_met(void *state, struct message **message) {
@@ -222,15 +235,23 @@ static void mailbox_on_ack(void *state, struct message **message) {
     struct mailbox *mailbox = state;
     const struct mailbox_ack *ack = message_as(*message, struct mailbox_ack);
     struct device *device = device_of_connection(mailbox, ack->connection);
+    const struct quarantine_input input = {.device = {mailbox->user, ack->device}};
+    actor_blame(quarantine_describe_input, &input);
     if (device && ack->epoch == mailbox->epoch)
         queue_ack(mailbox, device, *message);
     else
         actor_count("ack_of_other_epoch", 1);
+    actor_blame(NULL, NULL);
 }
 
 static void mailbox_on_receipt(void *state, struct message **message) {
-    if (!is_loading(state, message))
-        mailbox_receipt(state, *message);
+    const struct mailbox_receipt *receipt = message_as(*message, struct mailbox_receipt);
+    const struct quarantine_input input = {.device = {actor_key(), receipt->device}};
+    if (is_loading(state, message))
+        return;
+    actor_blame(quarantine_describe_input, &input);
+    mailbox_receipt(state, *message);
+    actor_blame(NULL, NULL);
 }
 
 static void mailbox_on_status(void *state, struct message **message) {

@@ -13,12 +13,13 @@
 #define LINE_BYTES CRASH_BLAME_BYTES_MAX
 
 /* Lines are compared as they were written: the hash in them stands for the content. */
+#define LINES_MAX (3 * QUARANTINE_ITEMS_MAX) /* an input is its line, its key and its address */
 struct lines {
     unsigned count;
     struct line {
         char text[LINE_BYTES];
         uint64_t newest_ms; /* Unix time of the newest record */
-    } items[QUARANTINE_ITEMS_MAX];
+    } items[LINES_MAX];
 };
 
 struct refusal {
@@ -47,7 +48,7 @@ static struct line *find(struct lines *lines, const char *text) {
 }
 
 static void add(struct lines *lines, const char *text, uint64_t when_ms) {
-    if (lines->count == QUARANTINE_ITEMS_MAX || find(lines, text))
+    if (lines->count == LINES_MAX || find(lines, text))
         return;
     struct line *line = &lines->items[lines->count++];
     memcpy(line->text, text, strlen(text) + 1);
@@ -67,7 +68,7 @@ static bool begins(const char *text, const char *with) {
 }
 
 /* The word of an input's line that begins so, NULL: it has none. */
-static const char *word(char *line, const char *with, char text[LINE_BYTES]) {
+static const char *word(const char *line, const char *with, char text[LINE_BYTES]) {
     const char *at = strstr(line, with);
     if (!at)
         return NULL;
@@ -77,24 +78,25 @@ static const char *word(char *line, const char *with, char text[LINE_BYTES]) {
     return text;
 }
 
-/* Who is to blame, the closest that is known; for a key that no account has its address as well. */
-static void count_input(struct reading *reading, char *line, uint64_t when_ms) {
-    char text[LINE_BYTES], stranger[LINE_BYTES + sizeof("stranger=")] = "stranger=";
+/* The narrowest that is known is to blame. An address is, by keys, when they differ. */
+static void count_input(struct reading *reading, const char *line, uint64_t when_ms) {
+    char text[LINE_BYTES], address[LINE_BYTES + sizeof("stranger=")];
     if (word(line, "device=", text)) {
         count(reading, text, when_ms);
         return;
     }
-    if (!word(line, "key=", text)) {
-        if (word(line, "address=", text))
-            count(reading, text, when_ms);
+    bool keyed = word(line, "key=", text) != NULL;
+    bool first = !find(&reading->once, line);
+    if (keyed)
+        count(reading, text, when_ms);
+    if ((keyed && !first) || !word(line, "address=", text))
         return;
-    }
-    count(reading, text, when_ms);
-    if (!word(line, "address=", text))
-        return;
-    strcat(stranger, text + strlen("address="));
-    if (strlen(stranger) < LINE_BYTES)
-        count(reading, stranger, when_ms);
+    add(&reading->once, line, when_ms);
+    bool stranger = keyed && begins(line, QUARANTINE_INPUT);
+    strcpy(address, stranger ? "stranger=" : "address=");
+    strcat(address, text + strlen("address="));
+    if (strlen(address) < LINE_BYTES)
+        count(reading, address, when_ms);
 }
 
 static int visit(void *context, const char *path) {
@@ -105,7 +107,8 @@ static int visit(void *context, const char *path) {
         return 0;
     if (begins(line, QUARANTINE_MAIL) || begins(line, QUARANTINE_ENTRY))
         count(reading, line, 0);
-    else if (begins(line, QUARANTINE_INPUT " ") && crash_record_time(path, &when_ms) == 0)
+    else if ((begins(line, QUARANTINE_INPUT " ") || begins(line, QUARANTINE_HELLO " ")) &&
+             crash_record_time(path, &when_ms) == 0)
         count_input(reading, line, when_ms);
     return 0;
 }
@@ -134,9 +137,9 @@ struct quarantine *quarantine_read(const char *directory, struct quarantine_now 
         bool entry = begins(line->text, QUARANTINE_ENTRY);
         quarantine->mails += mail;
         quarantine->entries += entry;
-        if (mail || entry)
+        if ((mail || entry) && quarantine->aside.count < QUARANTINE_ITEMS_MAX)
             add(&quarantine->aside, line->text, 0);
-        else
+        else if (!mail && !entry && quarantine->refusal_count < QUARANTINE_ITEMS_MAX)
             refuse(quarantine, line, now);
     }
     free(reading);
@@ -192,41 +195,46 @@ int quarantine_decode(const struct quarantine *quarantine, const struct quaranti
 
 /* --- input --- */
 
-static uint32_t left_ms(const struct quarantine *quarantine, const char *kind, const char *what,
-                        uint64_t now_ms) {
+static uint32_t left_ms(const struct quarantine *quarantine, const char *what, uint64_t now_ms) {
     for (unsigned i = 0; i < quarantine->refusal_count; i++) {
         const struct refusal *refusal = &quarantine->refusals[i];
-        if (begins(refusal->what, kind) && strcmp(refusal->what + strlen(kind), what) == 0)
+        if (strcmp(refusal->what, what) == 0)
             return refusal->until_ms > now_ms ? (uint32_t)(refusal->until_ms - now_ms) : 0;
     }
     return 0;
 }
 
-/* As the lines have it, behind "input " and the word's name. */
-static uint32_t ask(const struct quarantine *quarantine, const char *kind, const char *name,
+/* The one word that describes it, but with `kind` for its name. */
+static uint32_t ask(const struct quarantine *quarantine, const char *kind,
                     const struct quarantine_input *input, uint64_t now_ms) {
-    char line[LINE_BYTES];
+    char line[LINE_BYTES], what[LINE_BYTES + sizeof("stranger=")];
     size_t length = quarantine_describe_input(input, line, sizeof(line) - 1);
     line[length] = '\0';
-    return left_ms(quarantine, kind, line + strlen(QUARANTINE_INPUT " ") + strlen(name), now_ms);
+    const char *value = strchr(line, '=');
+    CHECK(value);
+    strcpy(what, kind);
+    strcat(what, value);
+    return left_ms(quarantine, what, now_ms);
 }
 
 uint32_t quarantine_refuses_address(const struct quarantine *quarantine, const uint8_t *address,
                                     uint64_t now_ms) {
-    if (!quarantine || !quarantine->refusal_count)
-        return 0;
     const struct quarantine_input input = {.address = address};
-    return ask(quarantine, "address=", "address=", &input, now_ms);
+    return quarantine_refusals(quarantine) ? ask(quarantine, "address", &input, now_ms) : 0;
 }
 
-uint32_t quarantine_refuses(const struct quarantine *quarantine,
-                            const struct quarantine_input *input, uint64_t now_ms) {
-    if (!quarantine || !quarantine->refusal_count)
+uint32_t quarantine_refuses_key(const struct quarantine *quarantine, const uint8_t *key,
+                                uint64_t now_ms) {
+    const struct quarantine_input input = {.key = key};
+    return quarantine_refusals(quarantine) ? ask(quarantine, "key", &input, now_ms) : 0;
+}
+
+uint32_t quarantine_refuses_device(const struct quarantine *quarantine,
+                                   struct device_address device, const uint8_t *address,
+                                   uint64_t now_ms) {
+    const struct quarantine_input known = {.device = device}, stranger = {.address = address};
+    if (!quarantine_refusals(quarantine))
         return 0;
-    const struct quarantine_input device = {.device = input->device}, key = {.key = input->key},
-                                  address = {.address = input->address};
-    if (input->device.user)
-        return ask(quarantine, "device=", "device=", &device, now_ms);
-    uint32_t left = ask(quarantine, "key=", "key=", &key, now_ms);
-    return left ? left : ask(quarantine, "stranger=", "address=", &address, now_ms);
+    return device.user ? ask(quarantine, "device", &known, now_ms)
+                       : ask(quarantine, "stranger", &stranger, now_ms);
 }

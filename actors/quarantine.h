@@ -8,20 +8,22 @@
  *     mail to=1/2 from=3/4 id=... hash=...        a mail on its way to a device
  *     entry of=1/2 sequence=7 hash=...            an entry of a device's queue, read from the store
  *     input device=3/4 key=... address=...        what a connection, or a mailbox, was given by it;
- *     input key=... address=...                   of a key that no account has;
- *     input address=192.0.2.1                     before the key is known
+ *     input key=... address=...                   ... by a key that no account has;
+ *     hello key=... address=...                   ... before it was looked up who has the key;
+ *     input address=192.0.2.1                     ... before there was a key
  *
  * Two records that name the same put it on this list when the node starts:
  *   - A mail or an entry is set aside by the mailbox that it is in, instead of being sent or read.
  *     All parts must match, the hash of the content too: whoever crashes a node by other means, or
  *     with mail that resembles somebody's, can have nobody else's mail set aside.
- *   - Input that was not stored is refused for QUARANTINE_REFUSED_MS since the last of its records,
- *     and again after each further one: by device; else by key; by address only when no key was
- *     known. A key without an account costs nothing to make, so its address is refused too, but
- *     to other such keys alone: devices with an account come in from there all the same. Only an
- *     address that sent what crashed the parsers before any key was known is refused as a whole,
- *     since nothing of it can be looked at safely: so somebody behind a shared address can bar the
- *     others there, for ten minutes a crash, as they would without it bar everybody.
+ *   - Input that was not stored is refused until QUARANTINE_REFUSED_MS after the last of its
+ *     records, and again after each further one. The narrowest that is known is refused: the
+ *     device; else the key; the address only when keys don't tell, since there was none yet, or
+ *     another each time (they cost nothing to make). Once it was looked up who has the key, the
+ *     address is refused to keys without an account alone: devices that have one come in from
+ *     there all the same. So somebody behind a shared address bars the others there only by what
+ *     crashes the node before that, for ten minutes a crash, and would otherwise have barred
+ *     everybody from everywhere.
  *
  * Fixed once it is read, but for what is forgiven: any thread.
  */
@@ -70,6 +72,7 @@ struct quarantine_input {
     struct device_address device;
     const uint8_t *key;     /* 32 bytes */
     const uint8_t *address; /* ADDRESS_BYTES (address_limits.h) */
+    bool hello;             /* it was not yet looked up whose the key is */
 };
 size_t quarantine_describe_input(const void *input, char *text, size_t bytes);
 
@@ -96,12 +99,16 @@ bool quarantine_has_entry(const struct quarantine *quarantine,
 int quarantine_decode(const struct quarantine *quarantine, const struct quarantine_entry *entry,
                       struct record_queued *queued);
 
-/* Is it refused now (actor_now_ms), and for how long yet? 0: no. The first: everything from this
- * address, before anything of it is looked at. The second: a connection whose key is proven,
- * `input->device` is zero if no account has it. */
+/* For how long yet is it refused (`now_ms`: actor_now_ms)? 0: it is not. All that comes from an
+ * address, before anything of it is looked at: */
 uint32_t quarantine_refuses_address(const struct quarantine *quarantine, const uint8_t *address,
                                     uint64_t now_ms);
-uint32_t quarantine_refuses(const struct quarantine *quarantine,
-                            const struct quarantine_input *input, uint64_t now_ms);
+/* A key that has been proven, before anything else of it is looked at: */
+uint32_t quarantine_refuses_key(const struct quarantine *quarantine, const uint8_t *key,
+                                uint64_t now_ms);
+/* The device that has the key; user 0: no account has it. */
+uint32_t quarantine_refuses_device(const struct quarantine *quarantine,
+                                   struct device_address device, const uint8_t *address,
+                                   uint64_t now_ms);
 
 #endif

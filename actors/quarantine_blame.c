@@ -117,7 +117,7 @@ size_t quarantine_describe_entry(const void *of, char *text, size_t bytes) {
 size_t quarantine_describe_input(const void *of, char *text, size_t bytes) {
     const struct quarantine_input *input = of;
     struct line line = {.text = text, .bytes = bytes};
-    put(&line, QUARANTINE_INPUT);
+    put(&line, input->hello ? QUARANTINE_HELLO : QUARANTINE_INPUT);
     if (input->device.user) {
         put(&line, " device=");
         put_device(&line, input->device);

@@ -8,5 +8,6 @@
 #define QUARANTINE_MAIL "mail to="
 #define QUARANTINE_ENTRY "entry of="
 #define QUARANTINE_INPUT "input"
+#define QUARANTINE_HELLO "hello"
 
 #endif

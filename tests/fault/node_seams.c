@@ -6,12 +6,19 @@
  * TERN_FAULTS="mailbox=0.001,connection=0.001,committer=0.0005" gives the chance per message and
  * class; TERN_FAULTS_SEED makes the draws of a thread repeatable. No other program links this file.
  *
- * TERN_FAULT_CRASH="text": a connection that is to send its device a mail with this text in it
- * writes to address 16. (The linker puts __wrap_connection_send_mail before the real one.)
+ * What really crashes (writes to address 16) at input with a given text in it; the linker puts
+ * __wrap_... before the real function:
+ *   TERN_FAULT_CRASH         a connection that is to send its device mail with it
+ *   TERN_FAULT_CRASH_HTTP    the parser of the request's head, before any key is known
+ *   TERN_FAULT_CRASH_FRAME   the reader of frames: `hello`, and those of a session
+ *   TERN_FAULT_CRASH_ENTRY   the decoder of what is stored, on pool threads or in a mailbox
  */
 #include "tools/node/node_seams.h"
 #include "actors/messages.h"
+#include "net/http.h"
+#include "net/wire.h"
 #include "runtime/actor.h"
+#include "storage/format.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -49,20 +56,47 @@ static int fault(void *context, const struct actor_class *class, uint16_t kind) 
     return 0;
 }
 
-struct connection;
-void __real_connection_send_mail(struct connection *connection, struct message *message);
-void __wrap_connection_send_mail(struct connection *connection, struct message *message);
-
 /* Volatile: no compiler may know that it is nobody's. */
 static uintptr_t volatile nowhere = 16;
 
-void __wrap_connection_send_mail(struct connection *connection, struct message *message) {
-    const char *text = getenv("TERN_FAULT_CRASH");
-    const struct connection_mail *mail = message_as(message, struct connection_mail);
-    const uint8_t *content = blob_bytes(message->blob) + mail->ciphertext_offset;
-    if (text && memmem(content, mail->ciphertext_bytes, text, strlen(text)))
+static void crash_if(const char *variable, const void *bytes, size_t length) {
+    const char *text = getenv(variable);
+    if (text && bytes && memmem(bytes, length, text, strlen(text)))
         *(volatile int *)nowhere = 0; // NOLINT(performance-no-int-to-ptr)
+}
+
+struct connection;
+void __real_connection_send_mail(struct connection *connection, struct message *message);
+void __wrap_connection_send_mail(struct connection *connection, struct message *message);
+void __wrap_connection_send_mail(struct connection *connection, struct message *message) {
+    const struct connection_mail *mail = message_as(message, struct connection_mail);
+    crash_if("TERN_FAULT_CRASH", blob_bytes(message->blob) + mail->ciphertext_offset,
+             mail->ciphertext_bytes);
     __real_connection_send_mail(connection, message);
+}
+
+enum parse_result __real_http_parse_request(const uint8_t *bytes, size_t length,
+                                            struct http_request *request);
+enum parse_result __wrap_http_parse_request(const uint8_t *bytes, size_t length,
+                                            struct http_request *request);
+enum parse_result __wrap_http_parse_request(const uint8_t *bytes, size_t length,
+                                            struct http_request *request) {
+    crash_if("TERN_FAULT_CRASH_HTTP", bytes, length);
+    return __real_http_parse_request(bytes, length, request);
+}
+
+enum parse_result __real_wire_read_frame(struct wire_reader *reader, struct wire_frame *frame);
+enum parse_result __wrap_wire_read_frame(struct wire_reader *reader, struct wire_frame *frame);
+enum parse_result __wrap_wire_read_frame(struct wire_reader *reader, struct wire_frame *frame) {
+    crash_if("TERN_FAULT_CRASH_FRAME", reader->at, (size_t)(reader->end - reader->at));
+    return __real_wire_read_frame(reader, frame);
+}
+
+int __real_record_queued_decode(struct engine_bytes value, struct record_queued *queued);
+int __wrap_record_queued_decode(struct engine_bytes value, struct record_queued *queued);
+int __wrap_record_queued_decode(struct engine_bytes value, struct record_queued *queued) {
+    crash_if("TERN_FAULT_CRASH_ENTRY", value.data, value.size);
+    return __real_record_queued_decode(value, queued);
 }
 
 static void rates_read(const char *text) {

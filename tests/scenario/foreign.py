@@ -142,17 +142,20 @@ class Device:
         self.next_send, self.send_low = 1, 1
         self.user = self.device = 0
         self.socket = self.welcome = self.cluster_key = None
+        self.client, self.source, self.headers = "foreign", None, {}
         self.welcome_new = False
 
     async def connect(self):
         self.socket = await websockets.connect(self.url, subprotocols=["tern.v1"], max_size=1 << 20,
-                                               ping_interval=None, compression=None, close_timeout=0.2)
+                                               ping_interval=None, compression=None, close_timeout=0.2,
+                                               extra_headers=self.headers,
+                                               **({"local_addr": (self.source, 0)} if self.source else {}))
         assert self.socket.subprotocol == "tern.v1"
         handshake = Handshake(self.secret)
         await self.socket.send(handshake.first())
         certificate = handshake.second(await self.socket.recv())
         self.cluster_key = certificate_cluster_key(certificate, handshake.remote_static)
-        hello = [HELLO, 0, 1, 1, 0, "foreign", self.epoch, self.cursor, self.send_low]
+        hello = [HELLO, 0, 1, 1, 0, self.client, self.epoch, self.cursor, self.send_low]
         message, self.sending, self.receiving = handshake.third(msgpack.packb(hello))
         await self.socket.send(message)
         self.refs, self.replies, self.frames = 0, {}, []

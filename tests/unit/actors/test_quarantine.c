@@ -243,14 +243,15 @@ static void blame_input(struct quarantine_input input) {
 
 static uint32_t refused(const struct quarantine *quarantine, uint64_t user, uint32_t device,
                         const uint8_t *with_key, const uint8_t *address) {
-    const struct quarantine_input input = {{user, device}, with_key, address};
-    return quarantine_refuses(quarantine, &input, now.monotonic_ms);
+    uint32_t left = quarantine_refuses_key(quarantine, with_key, now.monotonic_ms);
+    const struct device_address who = {user, device};
+    return left ? left : quarantine_refuses_device(quarantine, who, address, now.monotonic_ms);
 }
 
 static void a_devices_input_refuses_the_device_alone(void **state) {
-    blame_input((struct quarantine_input){{ANN, 1}, key, home});
+    blame_input((struct quarantine_input){{ANN, 1}, key, home, false});
     assert_null(read_list());
-    blame_input((struct quarantine_input){{ANN, 1}, NULL, NULL}); /* by its mailbox */
+    blame_input((struct quarantine_input){{ANN, 1}, NULL, NULL, false}); /* by its mailbox */
     struct quarantine *quarantine = read_list();
     assert_int_equal(quarantine_refusals(quarantine), 1);
     assert_string_equal(quarantine_refusal(quarantine, 0), "device=100/1");
@@ -263,25 +264,40 @@ static void a_devices_input_refuses_the_device_alone(void **state) {
     quarantine_destroy(quarantine);
 }
 
-static void a_strangers_input_refuses_its_key_and_strangers_at_its_address(void **state) {
-    blame_input((struct quarantine_input){{0, 0}, key, home});
-    blame_input((struct quarantine_input){{0, 0}, key, home});
+static void a_strangers_input_refuses_its_key_alone(void **state) {
+    for (unsigned i = 0; i < 3; i++)
+        blame_input((struct quarantine_input){{0, 0}, key, home, false});
     struct quarantine *quarantine = read_list();
+    assert_int_equal(quarantine_refusals(quarantine), 1);
     assert_true(refused(quarantine, 0, 0, key, abroad) > 0);
-    assert_true(refused(quarantine, 0, 0, other_key, home) > 0);
-    assert_int_equal(refused(quarantine, 0, 0, other_key, abroad), 0);
-    /* Those who have an account come in, from there too. */
-    assert_int_equal(refused(quarantine, ANN, 1, other_key, home), 0);
+    assert_int_equal(refused(quarantine, 0, 0, other_key, home), 0);
     assert_int_equal(quarantine_refuses_address(quarantine, home, now.monotonic_ms), 0);
     quarantine_destroy(quarantine);
 }
 
-static void a_new_key_for_each_crash_does_not_help(void **state) {
-    blame_input((struct quarantine_input){{0, 0}, key, home});
-    blame_input((struct quarantine_input){{0, 0}, other_key, home});
+static void a_new_key_for_each_crash_refuses_strangers_at_the_address(void **state) {
+    static const uint8_t third_key[32] = {3};
+    blame_input((struct quarantine_input){{0, 0}, key, home, false});
+    blame_input((struct quarantine_input){{0, 0}, other_key, home, false});
     struct quarantine *quarantine = read_list();
-    assert_true(refused(quarantine, 0, 0, other_key, home) > 0);
-    assert_int_equal(refused(quarantine, 0, 0, key, abroad), 0);
+    assert_true(refused(quarantine, 0, 0, third_key, home) > 0);
+    assert_int_equal(refused(quarantine, 0, 0, third_key, abroad), 0);
+    /* Those who have an account come in, from there too. */
+    assert_int_equal(refused(quarantine, ANN, 1, third_key, home), 0);
+    assert_int_equal(quarantine_refuses_address(quarantine, home, now.monotonic_ms), 0);
+    quarantine_destroy(quarantine);
+}
+
+static void what_comes_before_the_account_refuses_its_key_then_its_address(void **state) {
+    for (unsigned i = 0; i < 2; i++)
+        blame_input((struct quarantine_input){{0, 0}, key, home, true});
+    struct quarantine *quarantine = read_list();
+    assert_true(refused(quarantine, ANN, 1, key, abroad) > 0); /* it is the key, whoever has it */
+    assert_int_equal(quarantine_refuses_address(quarantine, home, now.monotonic_ms), 0);
+    quarantine_destroy(quarantine);
+    blame_input((struct quarantine_input){{0, 0}, other_key, home, true});
+    quarantine = read_list();
+    assert_true(quarantine_refuses_address(quarantine, home, now.monotonic_ms) > 0);
     quarantine_destroy(quarantine);
 }
 
@@ -290,8 +306,8 @@ static void what_comes_before_any_key_refuses_its_address(void **state) {
     static const uint8_t neighbour[16] = {0x20, 1, 0xd, 0xb8, 0, 1, 0, 2, 8};
     static const uint8_t elsewhere[16] = {0x20, 1, 0xd, 0xb8, 0, 1, 0, 3, 9};
     for (unsigned i = 0; i < 2; i++) {
-        blame_input((struct quarantine_input){{0, 0}, NULL, home});
-        blame_input((struct quarantine_input){{0, 0}, NULL, network});
+        blame_input((struct quarantine_input){{0, 0}, NULL, home, false});
+        blame_input((struct quarantine_input){{0, 0}, NULL, network, false});
     }
     struct quarantine *quarantine = read_list();
     assert_true(quarantine_refuses_address(quarantine, home, now.monotonic_ms) > 0);
@@ -302,22 +318,24 @@ static void what_comes_before_any_key_refuses_its_address(void **state) {
 }
 
 static void a_refusal_ends_ten_minutes_after_the_last_crash(void **state) {
-    blame_input((struct quarantine_input){{ANN, 1}, key, home}); /* 00:00:00 */
-    blame_input((struct quarantine_input){{ANN, 1}, key, home}); /* 00:00:01 */
-    struct quarantine *quarantine = read_list();                 /* 00:01:00 */
-    const struct quarantine_input input = {{ANN, 1}, key, home};
-    assert_int_equal(quarantine_refuses(quarantine, &input, now.monotonic_ms), 541000);
-    assert_int_equal(quarantine_refuses(quarantine, &input, now.monotonic_ms + 540999), 1);
-    assert_int_equal(quarantine_refuses(quarantine, &input, now.monotonic_ms + 541000), 0);
+    blame_input((struct quarantine_input){{ANN, 1}, key, home, false}); /* 00:00:00 */
+    blame_input((struct quarantine_input){{ANN, 1}, key, home, false}); /* 00:00:01 */
+    struct quarantine *quarantine = read_list();                        /* 00:01:00 */
+    const struct device_address who = {ANN, 1};
+    assert_int_equal(refused(quarantine, ANN, 1, key, home), 541000);
+    assert_int_equal(quarantine_refuses_device(quarantine, who, home, now.monotonic_ms + 540999),
+                     1);
+    assert_int_equal(quarantine_refuses_device(quarantine, who, home, now.monotonic_ms + 541000),
+                     0);
     quarantine_destroy(quarantine);
     struct quarantine_now late = {now.wall_ms + 541000, 1};
     assert_null(quarantine_read(directory, late));
     struct quarantine_now early = {now.wall_ms - 86400000, 1}; /* the clock was set back */
     quarantine = quarantine_read(directory, early);
-    assert_int_equal(quarantine_refuses(quarantine, &input, 1), QUARANTINE_REFUSED_MS);
+    assert_int_equal(quarantine_refuses_device(quarantine, who, home, 1), QUARANTINE_REFUSED_MS);
     quarantine_destroy(quarantine);
     quarantine_destroy(NULL);
-    assert_int_equal(quarantine_refuses(NULL, &input, 1), 0);
+    assert_int_equal(quarantine_refuses_device(NULL, who, home, 1), 0);
     assert_int_equal(quarantine_refuses_address(NULL, home, 1), 0);
 }
 
@@ -458,8 +476,9 @@ int main(void) {
         LIST(the_list_is_bounded),
         LIST(an_entry_is_known_by_its_place_and_content),
         LIST(a_devices_input_refuses_the_device_alone),
-        LIST(a_strangers_input_refuses_its_key_and_strangers_at_its_address),
-        LIST(a_new_key_for_each_crash_does_not_help),
+        LIST(a_strangers_input_refuses_its_key_alone),
+        LIST(a_new_key_for_each_crash_refuses_strangers_at_the_address),
+        LIST(what_comes_before_the_account_refuses_its_key_then_its_address),
         LIST(what_comes_before_any_key_refuses_its_address),
         LIST(a_refusal_ends_ten_minutes_after_the_last_crash),
         TEST(an_entry_that_cannot_be_read_is_set_aside_unread),
