@@ -363,6 +363,14 @@ static void discard_lane(struct shard *shard, struct lane *lane) {
         }
 }
 
+static void discard_list(struct message *message) {
+    while (message) {
+        struct message *next = message->next;
+        message_destroy(message);
+        message = next;
+    }
+}
+
 void shard_discard_arrivals(struct shard *shard) {
     for (uint32_t i = 0; i < shard->shard_count; i++) {
         if (!shard->lanes_in[i])
@@ -370,12 +378,10 @@ void shard_discard_arrivals(struct shard *shard) {
         lane_discard_unsent(shard->lanes_out[i]);
         discard_lane(shard, shard->lanes_in[i]);
     }
-    struct message *message = inbox_take(shard);
-    while (message) {
-        struct message *next = message->next;
-        message_destroy(message);
-        message = next;
-    }
+    discard_list(inbox_take(shard));
+    discard_list(shard->next_turn);
+    shard->next_turn = NULL;
+    shard->next_turn_end = &shard->next_turn;
 }
 
 /* --- departures, sleep and wake

@@ -50,11 +50,7 @@ int shard_create(struct runtime *runtime, unsigned index, uint32_t actors_max,
 }
 
 void shard_destroy(struct shard *shard) {
-    while (shard->next_turn) {
-        struct message *message = shard->next_turn;
-        shard->next_turn = message->next;
-        message_destroy(message);
-    }
+    CHECK(!shard->next_turn);
     timer_wheel_finish(&shard->wheel);
     registry_finish(&shard->registry);
     classes_finish(&shard->classes);

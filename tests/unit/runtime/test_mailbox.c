@@ -290,6 +290,14 @@ static void waiting_for_the_next_turn_takes_one_turn_each(void **state) {
     fixture_destroy(runtime);
 }
 
+static void next_turn_that_never_comes_leaves_nothing(void **state) {
+    struct runtime *runtime = begin(1);
+    fixture_send(spawn(&large), WAIT, 0);
+    shard_step(runtime->shards[0]);
+    assert_non_null(runtime->shards[0]->next_turn);
+    fixture_destroy(runtime);
+}
+
 static void after_turn_comes_once_for_a_turns_messages(void **state) {
     struct runtime *runtime = begin(1);
     struct actor_id id = spawn(&small);
@@ -363,6 +371,7 @@ int main(void) {
         cmocka_unit_test(kept_message_is_the_actors_and_goes_with_it),
         cmocka_unit_test(busy_actor_leaves_turns_to_others),
         cmocka_unit_test(waiting_for_the_next_turn_takes_one_turn_each),
+        cmocka_unit_test(next_turn_that_never_comes_leaves_nothing),
         cmocka_unit_test(after_turn_comes_once_for_a_turns_messages),
         cmocka_unit_test(unknown_kind_is_counted_and_freed),
         cmocka_unit_test(full_lane_refuses_users_only),
