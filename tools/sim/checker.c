@@ -51,7 +51,7 @@ void checker_broken(struct world *world, enum promise_kind kind, const char *for
     journal_add(&world->journal, world->now_ns, promises[kind].name, kind, 0, 0);
 }
 
-static void exercised(struct world *world, enum promise_kind kind) {
+void checker_exercised(struct world *world, enum promise_kind kind) {
     world->checker.promises[kind].exercised++;
 }
 
@@ -125,7 +125,7 @@ uint32_t checker_write(struct world *world, struct client *sender, unsigned to, 
     put_u32(message->id.bytes + 8, checker->count);
     add_targets(world, message, to, UINT32_MAX, false);
     add_targets(world, message, sender->user, sender->index, true);
-    exercised(world, PROMISE_ANSWERED);
+    checker_exercised(world, PROMISE_ANSWERED);
     journal_add(&world->journal, world->now_ns, "write", sender->index, to, checker->count);
     return checker->count++;
 }
@@ -135,7 +135,7 @@ void checker_answered(struct world *world, struct client *sender, uint32_t index
     struct message_record *message = &world->checker.messages[index];
     journal_add(&world->journal, world->now_ns, "answered", sender->index, index, code);
     if (message->answers++) {
-        exercised(world, PROMISE_SAME_ANSWER);
+        checker_exercised(world, PROMISE_SAME_ANSWER);
         if (message->code == WIRE_CODE_OK && code != WIRE_CODE_OK)
             checker_broken(world, PROMISE_SAME_ANSWER, "message %u was answered %s, then %s", index,
                            wire_code_name((uint64_t)message->code), wire_code_name(code));
@@ -145,9 +145,9 @@ void checker_answered(struct world *world, struct client *sender, uint32_t index
     message->code = (int)code;
     message->sequence = sequence;
     if (code == WIRE_CODE_OK) {
-        exercised(world, PROMISE_SENT_ARRIVES);
+        checker_exercised(world, PROMISE_SENT_ARRIVES);
     } else {
-        exercised(world, PROMISE_NOT_SILENT);
+        checker_exercised(world, PROMISE_NOT_SILENT);
         world->checker.refused++;
     }
 }
@@ -170,7 +170,7 @@ bool checker_has(struct world *world, const struct client *client, const struct 
     const struct target *target = checker_target(world, client, index);
     bool has = target && (target->shown || target->shown_pending);
     if (has)
-        exercised(world, PROMISE_ONCE);
+        checker_exercised(world, PROMISE_ONCE);
     return has;
 }
 
@@ -205,7 +205,7 @@ int64_t checker_find(struct world *world, const struct client *client,
                      const struct wire_mail *mail) {
     uint32_t index = 0;
     const char *wrong = "is of nobody";
-    exercised(world, PROMISE_GENUINE);
+    checker_exercised(world, PROMISE_GENUINE);
     if (find_id(world, &mail->id, &index))
         wrong = look_at_mail(world, client, mail, index);
     if (!wrong)
@@ -226,7 +226,7 @@ void checker_shown(struct world *world, struct client *client, uint32_t index,
                        index);
     target->shown_pending = true;
     if (order->n)
-        exercised(world, PROMISE_ORDER);
+        checker_exercised(world, PROMISE_ORDER);
     if (message->n <= order->n)
         checker_broken(world, PROMISE_ORDER,
                        "device %u shows message %u, the %" PRIu64 "th of device %u to user %u, "
@@ -245,7 +245,7 @@ static unsigned place_in_user(const struct world *world, const struct client *cl
 static void target_status(struct world *world, struct client *client, uint32_t index,
                           struct target *target, unsigned state) {
     unsigned place = place_in_user(world, client);
-    exercised(world, PROMISE_RECEIPTS_TRUE);
+    checker_exercised(world, PROMISE_RECEIPTS_TRUE);
     if (state == WIRE_STATE_DELIVERED && !target->shown)
         checker_broken(world, PROMISE_RECEIPTS_TRUE,
                        "message %u is said to be delivered to device %u, which does not have it",
@@ -300,10 +300,10 @@ void checker_crash(struct world *world) {
         for (unsigned j = 0; j < message->target_count; j++)
             missing |= is_missing(message, &message->targets[j]);
         if (missing && !message->crossed)
-            exercised(world, PROMISE_SENT_SURVIVES);
+            checker_exercised(world, PROMISE_SENT_SURVIVES);
         message->crossed |= missing;
     }
-    exercised(world, PROMISE_COMES_BACK);
+    checker_exercised(world, PROMISE_COMES_BACK);
 }
 
 static bool lacks_receipt(const struct world *world, const struct message_record *message,
@@ -341,7 +341,7 @@ static void conclude_target(struct world *world, uint32_t index, const struct ta
                            target->client);
     }
     if (target->shown && !target->copy)
-        exercised(world, PROMISE_RECEIPTS_COMPLETE);
+        checker_exercised(world, PROMISE_RECEIPTS_COMPLETE);
     if (lacks_receipt(world, message, target))
         checker_broken(world, PROMISE_RECEIPTS_COMPLETE,
                        "message %u was %s on device %u, and its sender's devices heard %u and %u",

@@ -98,6 +98,8 @@ bool checker_is_settled(struct world *world);
 void checker_conclude(struct world *world);
 void checker_finish(struct checker *checker);
 
+/* Something happened that could have broken this promise. */
+void checker_exercised(struct world *world, enum promise_kind kind);
 __attribute__((format(printf, 3, 4))) void
 checker_broken(struct world *world, enum promise_kind kind, const char *format, ...);
 

@@ -7,6 +7,7 @@
 #include "runtime/shard_internal.h"
 #include "storage/meta.h"
 #include "tools/sim/pool.h"
+#include "tools/sim/probe.h"
 #include "tools/sim/reactor.h"
 #include "tools/sim/seams.h"
 #include "tools/sim/world.h"
@@ -147,6 +148,7 @@ static void start_shards(struct sim_node *node) {
     }
     shard_enter(node->runtime->shards[0]);
     CHECK(runtime_start_root(node->runtime) == 0);
+    probes_start();
     shard_enter(NULL);
 }
 

@@ -24,7 +24,8 @@ enum {
     STREAM_DISK,
     STREAM_NODE,
     STREAM_CLIENTS,
-    STREAM_KNOBS
+    STREAM_KNOBS,
+    STREAM_PROBES
 };
 
 uint64_t world_wall_ms(const struct world *world) {
@@ -95,6 +96,7 @@ static void init_randoms(struct world *world) {
     random_init(&world->random_node, world->seed, STREAM_NODE);
     random_init(&world->random_clients, world->seed, STREAM_CLIENTS);
     random_init(&world->random_knobs, world->seed, STREAM_KNOBS);
+    random_init(&world->random_probes, world->seed, STREAM_PROBES);
 }
 
 struct world *world_create(const struct world_options *options) {

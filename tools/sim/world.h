@@ -39,7 +39,7 @@ struct world {
     bool settling, quiet;
     /* One stream for each part, so that a change of one leaves the others' numbers. */
     struct random random_schedule, random_network, random_disk, random_node, random_clients,
-        random_knobs;
+        random_knobs, random_probes;
     struct agenda agenda;
     struct journal journal;
     struct faults faults;
