@@ -28,6 +28,7 @@
 #include "actors/messages.h"
 #include "actors/node.h"
 #include "runtime/log.h"
+#include "runtime/planted_internal.h"
 #include "runtime/runtime.h"
 #include "storage/engine.h"
 
@@ -235,6 +236,8 @@ static void committer_on_commit(void *state, struct message **message) {
     }
     committer->synced |= request->sync != 0;
     committer->bytes += blob_length((*message)->blob);
+    if (PLANTED(ACK_BEFORE_FSYNC) && request->reply_to.bits)
+        answer(&(struct group_item){NULL, request->reply_to, request->reference, 0});
     committer->requests[committer->count++] = message_keep(message);
 }
 

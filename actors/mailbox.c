@@ -27,6 +27,7 @@
 #include "net/wire.h"
 #include "runtime/crash.h"
 #include "runtime/log.h"
+#include "runtime/planted_internal.h"
 
 #include <string.h>
 
@@ -142,7 +143,7 @@ static void attach(struct mailbox *mailbox, struct device *device,
     measure_user_active(mailbox->user, actor_wall_ms());
     mailbox_sends_attach(device, attach->send_low);
     queue_expire(mailbox, device);
-    if (attach->resume_epoch == mailbox->epoch)
+    if (attach->resume_epoch == mailbox->epoch || PLANTED(CURSOR_OF_OTHER_EPOCH))
         queue_ack_up_to(mailbox, device, attach->resume_cursor);
     attached(mailbox, attach, WIRE_CODE_OK, device);
     queue_pump(mailbox, device, NULL);

@@ -12,6 +12,7 @@
  * when output is taken, and an input has been committed before it ends.
  */
 #include "net/device_internal.h"
+#include "runtime/planted_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -82,7 +83,7 @@ int device_inbox_mail(struct device *device, const struct wire_mail *mail, uint6
         return 0; /* it has been shown; its answer is on the way */
     bool known = storage->mail_known != NULL &&
                  storage->mail_known(device->context, mail->sender, mail->sender_device, &mail->id);
-    if (!known && device->config->events->mail != NULL)
+    if ((!known || PLANTED(DEDUP_LOST)) && device->config->events->mail != NULL)
         verdict = device->config->events->mail(device->context, mail);
     want_ack(device, now_ms);
     return take(device, mail->cursor, verdict);

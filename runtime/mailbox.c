@@ -8,6 +8,7 @@
  */
 #include "runtime/control_internal.h"
 #include "runtime/mailbox_internal.h"
+#include "runtime/planted_internal.h"
 
 #include <errno.h>
 
@@ -98,7 +99,10 @@ void mailbox_arrive(struct shard *shard, struct message *message) {
     }
     if (unlikely(!actor || (!(message->flags & MESSAGE_SYSTEM) &&
                             mailbox_is_full(actor, message->allocated_bytes)))) {
-        mailbox_refuse(shard, actor ? actor->class : class, message);
+        if (PLANTED(MAILBOX_DROPS) && actor)
+            message_destroy(message);
+        else
+            mailbox_refuse(shard, actor ? actor->class : class, message);
         return;
     }
     message->flags &= (uint16_t)~MESSAGE_NAMED;

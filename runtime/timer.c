@@ -10,6 +10,7 @@
  */
 #include "runtime/timer_internal.h"
 
+#include "runtime/planted_internal.h"
 #include "runtime/scheduler_internal.h"
 
 #include <errno.h>
@@ -148,6 +149,8 @@ bool actor_timer_cancel(struct actor_timer *handle) {
     handle->bits = 0;
     if (!timer || shard_slot(shard, timer->actor_slot) != shard->running.actor)
         return false;
+    if (PLANTED(TIMER_AFTER_CANCEL) && timer->state == TIMER_FIRED)
+        return true;
     cancel(&shard->wheel, timer);
     return true;
 }
