@@ -83,8 +83,9 @@ enum {
     TRACE_ENDED = 14,    /* struct trace_ended */
     INSPECT_ANSWER = 15, /* inspect.h */
     SUPERVISOR_KIND_FIRST = 16,
-    GROUP_CHANGED = 28,  /* struct group_changed (group.h) */
-    CREDIT_GRANTED = 29, /* struct credit_grant (credit.h) */
+    SUPERVISOR_ANSWER = 27, /* struct supervisor_answer (supervisor.h) */
+    GROUP_CHANGED = 28,     /* struct group_changed (group.h) */
+    CREDIT_GRANTED = 29,    /* struct credit_grant (credit.h) */
     ACTOR_KIND_FIRST = 32,
     ACTOR_KIND_MAX = 256,
 };

@@ -207,6 +207,18 @@ void brood_on_order(struct shard *shard, struct actor_id supervisor,
         tell_empty(shard, supervisor, class);
 }
 
+void brood_on_count(struct shard *shard, struct actor_id supervisor, uint32_t census) {
+    struct message *message =
+        message_create(SUPERVISOR_BROOD_COUNTED, sizeof(struct control_brood));
+    struct control_brood *counted = message_payload(message);
+    const struct brood *brood = map_get(&shard->broods, supervisor.bits);
+    counted->shard = shard->index;
+    counted->census = census;
+    for (; brood; brood = brood->next)
+        counted->count += brood->class ? brood->count : 0;
+    system_send(shard, supervisor, message);
+}
+
 void brood_on_kill(struct shard *shard, struct actor_id supervisor) {
     struct brood *brood = map_get(&shard->broods, supervisor.bits);
     while (brood) {

@@ -77,6 +77,9 @@ void control_carry_out(struct shard *shard, struct message *message) {
     case CONTROL_BROOD_ORDER:
         brood_on_order(shard, message->from, brood->class, brood->order);
         break;
+    case CONTROL_BROOD_COUNT:
+        brood_on_count(shard, message->from, brood->census);
+        break;
     case CONTROL_BROOD_KILL:
         brood_on_kill(shard, message->from);
         break;

@@ -23,6 +23,7 @@ enum control_kind {
     CONTROL_BROOD_OPEN,  /* struct control_brood: that shard has children of supervisor `to` */
     CONTROL_BROOD_ORDER, /* struct control_brood: to the dynamic children of supervisor `from` */
     CONTROL_BROOD_KILL,  /* the same, all of them, at once: supervisor `from` is no more */
+    CONTROL_BROOD_COUNT, /* struct control_brood: how many dynamic children has `from` there? */
     CONTROL_INSPECT,     /* struct control_inspect: a query of `from` */
     CONTROL_TRACE,       /* struct control_trace: `from` wants to follow actors */
     CONTROL_TRACE_STOP,  /* the same, only its reference: no more */
@@ -57,6 +58,8 @@ struct control_brood {
     const struct actor_class *class;
     uint32_t shard;
     enum brood_order order;
+    uint32_t census; /* which count it is for */
+    uint64_t count;
 };
 
 /* Carries it out on that shard: now if it is this one, else when it arrives there. */
@@ -137,6 +140,7 @@ void brood_leave(struct shard *shard, struct actor *actor, int reason, bool was_
 void brood_on_open(struct shard *shard, struct actor_id supervisor, unsigned at_shard);
 void brood_on_order(struct shard *shard, struct actor_id supervisor,
                     const struct actor_class *class, enum brood_order order);
+void brood_on_count(struct shard *shard, struct actor_id supervisor, uint32_t census);
 void brood_on_kill(struct shard *shard, struct actor_id supervisor);
 /* A supervisor ends: its children everywhere are ended. */
 void brood_end_all(struct shard *shard, struct actor *supervisor);
@@ -154,6 +158,13 @@ enum supervisor_kind {
     SUPERVISOR_SHUTDOWN_DUE,  /* a timer */
     SUPERVISOR_START,         /* the root, to itself */
     SUPERVISOR_POOL_DUE,      /* a timer: a dynamic child is to be started again */
+    SUPERVISOR_QUESTION,      /* struct supervisor_request */
+    SUPERVISOR_BROOD_COUNTED, /* struct control_brood */
+};
+_Static_assert((int)SUPERVISOR_BROOD_COUNTED < (int)SUPERVISOR_ANSWER, "kinds are told apart");
+struct supervisor_request {
+    enum supervisor_question question;
+    uint32_t place;
 };
 struct child_ended {
     struct actor_id child;

@@ -74,11 +74,11 @@ int supervisor_start_child(struct shard *shard, const struct control_spawn *spaw
     return actor_spawn_fixed(shard, &supervisor_class, &argument, supervisor, id);
 }
 
-static const char *place_name(const struct place *place) {
+const char *place_name(const struct place *place) {
     return place->child->class ? place->child->class->name : place->child->supervisor->name;
 }
 
-static void place_is_empty(struct place *place) {
+void place_is_empty(struct place *place) {
     bool once = place->child->restart == RESTART_TEMPORARY && !place->child->dynamic;
     place->state = once ? PLACE_OVER : PLACE_EMPTY;
     place->actor = ACTOR_NOBODY;
@@ -90,15 +90,13 @@ static void place_is_running(struct place *place, struct actor_id actor) {
     place->started_ms = actor_now_ms();
 }
 
-static void order_broods(struct supervisor *supervisor, const struct actor_class *class,
-                         enum brood_order order);
+static void order_broods(struct place *place, enum brood_order order);
 
-/* 0 also when it only has been asked of another shard. */
-static int start_place(struct supervisor *supervisor, struct place *place) {
+int supervisor_start_place(struct supervisor *supervisor, struct place *place) {
     struct shard *shard = shard_of_thread;
     struct actor_id id;
     if (place->child->dynamic) {
-        order_broods(supervisor, place->child->class, BROOD_RESUME);
+        order_broods(place, BROOD_RESUME);
         actor_serve_class(place->child->class, actor_self());
         place->attempt = ++supervisor->attempts; /* tells this opening of the pool from others */
         place_is_running(place, ACTOR_NOBODY);
@@ -188,8 +186,7 @@ static uint64_t backoff_ms(const struct supervisor *supervisor, struct place *pl
 static void restart_later(struct supervisor *supervisor, struct place *place) {
     uint64_t index = (uint64_t)(place - supervisor->places);
     place->state = PLACE_WAITING;
-    place->restart =
-        actor_timer_start(backoff_ms(supervisor, place), SUPERVISOR_RESTART_DUE, index);
+    place->timer = actor_timer_start(backoff_ms(supervisor, place), SUPERVISOR_RESTART_DUE, index);
 }
 
 /* The place is empty and is to run again. */
@@ -234,7 +231,7 @@ static void start_on(struct supervisor *supervisor) {
         supervisor->next++;
         if (place->state != PLACE_EMPTY)
             continue;
-        int error = start_place(supervisor, place);
+        int error = supervisor_start_place(supervisor, place);
         if (error)
             start_failed(supervisor, place, error);
         else if (place->state == PLACE_STARTING)
@@ -251,43 +248,41 @@ static void start_on(struct supervisor *supervisor) {
 
 /* To the dynamic children on every shard that has some; and on this one, so that none comes any
  * more. */
-static void order_broods(struct supervisor *supervisor, const struct actor_class *class,
-                         enum brood_order order) {
+static void order_broods(struct place *place, enum brood_order order) {
     struct shard *shard = shard_of_thread;
     const struct relations *relations = actor_relations(shard, shard->running.actor);
-    struct control_brood request = {.class = class, .order = order};
+    struct control_brood request = {.class = place->child->class, .order = order};
     for (unsigned i = 0; i < SHARDS_MAX / 64; i++)
-        supervisor->broods_left[i] = relations->brood_shards[i];
-    supervisor->broods_left[shard->index / 64] |= 1ull << shard->index % 64;
+        place->broods_left[i] = relations->brood_shards[i];
+    place->broods_left[shard->index / 64] |= 1ull << shard->index % 64;
     for (uint32_t i = 0; i < shard->shard_count; i++)
-        if (supervisor->broods_left[i / 64] & 1ull << i % 64)
+        if (place->broods_left[i / 64] & 1ull << i % 64)
             control_send(shard, i, CONTROL_BROOD_ORDER, ACTOR_NOBODY, actor_self(), &request,
                          sizeof request);
 }
 
-static void kill_place(struct supervisor *supervisor, const struct place *place) {
+static void kill_place(struct place *place) {
     if (place->child->dynamic)
-        order_broods(supervisor, place->child->class, BROOD_KILL);
+        order_broods(place, BROOD_KILL);
     else
         actor_kill(place->actor, ACTOR_KILLED);
 }
 
-static void stop_place(struct supervisor *supervisor, struct place *place) {
+void supervisor_stop_place(struct supervisor *supervisor, struct place *place) {
     uint32_t limit_ms = place->child->shutdown_ms;
     place->state = PLACE_STOPPING;
     if (limit_ms == SHUTDOWN_AT_ONCE) {
-        kill_place(supervisor, place);
+        kill_place(place);
         return;
     }
     if (place->child->dynamic)
-        order_broods(supervisor, place->child->class, BROOD_END);
+        order_broods(place, BROOD_END);
     else
         actor_signal_system(place->actor, ACTOR_STOP);
     if (limit_ms == SHUTDOWN_UNLIMITED || (!limit_ms && place->child->supervisor))
         return; /* a supervisor's children have limits of their own */
-    supervisor->shutdown =
-        actor_timer_start(or_default(limit_ms, SHUTDOWN_MS), SUPERVISOR_SHUTDOWN_DUE,
-                          (uint64_t)(place - supervisor->places));
+    place->timer = actor_timer_start(or_default(limit_ms, SHUTDOWN_MS), SUPERVISOR_SHUTDOWN_DUE,
+                                     (uint64_t)(place - supervisor->places));
 }
 
 static void stop_is_done(struct supervisor *supervisor) {
@@ -308,11 +303,11 @@ static void stop_on(struct supervisor *supervisor) {
         case PLACE_OVER:
             break;
         case PLACE_WAITING:
-            actor_timer_cancel(&place->restart);
+            actor_timer_cancel(&place->timer);
             place->state = PLACE_EMPTY;
             break;
         case PLACE_RUNNING:
-            stop_place(supervisor, place);
+            supervisor_stop_place(supervisor, place);
             return;
         case PLACE_STARTING:
         case PLACE_STOPPING:
@@ -323,9 +318,11 @@ static void stop_on(struct supervisor *supervisor) {
 }
 
 static void place_has_stopped(struct supervisor *supervisor, struct place *place) {
-    actor_timer_cancel(&supervisor->shutdown);
+    actor_timer_cancel(&place->timer);
     place_is_empty(place);
-    stop_on(supervisor);
+    supervisor_tell_asker(place, 0);
+    if (supervisor->phase == STOPPING || supervisor->phase == RESTARTING)
+        stop_on(supervisor);
 }
 
 /* --- messages
@@ -392,7 +389,11 @@ static void on_child_started(void *state, struct message **message) {
             supervisor->places[i].attempt == started->attempt)
             place = &supervisor->places[i];
     CHECK(place && place->shard == started->shard);
-    if (started->error)
+    bool ordered = place->asker.actor.bits != 0;
+    supervisor_tell_asker(place, started->error);
+    if (started->error && ordered && supervisor->phase == RUNNING)
+        place->state = PLACE_EMPTY;
+    else if (started->error)
         start_failed(supervisor, place, started->error);
     else
         place_is_running(place, started->child);
@@ -410,10 +411,10 @@ static void on_brood_empty(void *state, struct message **message) {
         if (place->state != PLACE_STOPPING || !place->child->dynamic ||
             place->child->class != empty->class)
             continue;
-        supervisor->broods_left[empty->shard / 64] &= ~(1ull << empty->shard % 64);
+        place->broods_left[empty->shard / 64] &= ~(1ull << empty->shard % 64);
         uint64_t left = 0;
         for (unsigned k = 0; k < SHARDS_MAX / 64; k++)
-            left |= supervisor->broods_left[k];
+            left |= place->broods_left[k];
         if (!left)
             place_has_stopped(supervisor, place);
         return;
@@ -435,7 +436,7 @@ static void on_restart_due(void *state, struct message **message) {
     if (place->state != PLACE_WAITING)
         return;
     place->state = PLACE_EMPTY;
-    int error = start_place(supervisor, place);
+    int error = supervisor_start_place(supervisor, place);
     if (error)
         start_failed(supervisor, place, error);
 }
@@ -452,7 +453,7 @@ static void on_shutdown_due(void *state, struct message **message) {
         return;
     log_warning("supervisor %s kills %s: it did not stop in time", supervisor->spec->name,
                 place_name(place));
-    kill_place(supervisor, place);
+    kill_place(place);
 }
 
 static void on_stop(void *state, struct message **message) {
@@ -471,7 +472,7 @@ static int start_all_now(struct supervisor *supervisor) {
     for (uint32_t i = 0; i < supervisor->place_count; i++) {
         if (supervisor->places[i].child->every_shard)
             return -EINVAL;
-        int error = start_place(supervisor, &supervisor->places[i]);
+        int error = supervisor_start_place(supervisor, &supervisor->places[i]);
         if (error)
             return error;
     }
@@ -522,6 +523,8 @@ static const struct actor_handler handlers[] = {
     [SUPERVISOR_SHUTDOWN_DUE] = {"shutdown due", on_shutdown_due},
     [SUPERVISOR_START] = {"start", on_start},
     [SUPERVISOR_POOL_DUE] = {"pool due", on_pool_due},
+    [SUPERVISOR_QUESTION] = {"question", supervisor_on_question},
+    [SUPERVISOR_BROOD_COUNTED] = {"brood counted", supervisor_on_counted},
 };
 
 const struct actor_class supervisor_class = {

@@ -76,6 +76,60 @@ struct actor_id supervisor_of_class(const struct actor_class *class);
 int supervisor_spawn(const struct actor_class *class, uint64_t key, struct actor_id supervisor,
                      struct actor_id *id);
 
+/* --- asking a supervisor
+ *
+ * Questions are calls (actor.h): each is answered by one SUPERVISOR_ANSWER, or by
+ * ACTOR_UNANSWERED. A place is where a child of the spec lives: counted from 0 in start order, a
+ * child on every shard having one for each. */
+
+enum supervisor_question {
+    SUPERVISOR_COUNT,  /* how many children there are: `counts` */
+    SUPERVISOR_LIST,   /* which, from `place` on, at most SUPERVISOR_ROWS_MAX: `rows` */
+    SUPERVISOR_END,    /* stop the child of a place as at the end; it stays so but for RESUME and
+                        * restarts of a    group: `error` */
+    SUPERVISOR_RESUME, /* start the child of a place that has none: `error` */
+};
+#define SUPERVISOR_ROWS_MAX 1024u
+
+/* As actor_call; in no order with questions by other actors. */
+int supervisor_ask(struct actor_id supervisor, enum supervisor_question question, uint32_t place,
+                   uint64_t timeout_ms, uint64_t *reference);
+
+enum supervisor_place_state {
+    SUPERVISED_ENDED, /* not there: ended for good, or stopped by SUPERVISOR_END */
+    SUPERVISED_STARTING,
+    SUPERVISED_RUNNING,
+    SUPERVISED_WAITING, /* for its restart */
+    SUPERVISED_STOPPING,
+};
+struct supervisor_counts {
+    uint32_t places, running; /* the dynamic ones' places not counted */
+    uint32_t waiting;         /* places whose child will be restarted */
+    uint32_t supervisors;     /* of those running */
+    uint64_t dynamic;         /* dynamic children on all shards, as each shard counts when asked */
+};
+struct supervisor_row {
+    struct actor_id actor; /* nobody: dynamic, or not running */
+    const char *name;      /* of the class, or of the supervisor's spec */
+    uint32_t place;
+    uint16_t shard;
+    uint8_t state; /* enum supervisor_place_state */
+    bool is_supervisor, is_dynamic;
+};
+struct supervisor_answer {
+    enum supervisor_question question;
+    /* 0. END and RESUME: -ENOENT, there is no such place; -EBUSY: it, or the supervisor as a whole,
+     * is starting or stopping. RESUME: -EEXIST, it runs; -EAGAIN, it will be restarted anyway; or
+     * why it could not be started, and then that is not tried again. COUNT: -EAGAIN, too many ask.
+     */
+    int error;
+    struct supervisor_counts counts;
+    uint32_t row_count;
+    struct supervisor_row rows[];
+};
+
+/* --- the end */
+
 /* A supervisor handles ACTOR_STOP by stopping its children in reverse; one that is a child is given
  * as long as they need unless shutdown_ms says otherwise. One that is killed takes its children
  * with it. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of a supervisor, for the files that make it: supervisor.c (fixed children, in order)
- * and supervisor_pool.c (dynamic ones that come back). */
+/* The inside of a supervisor, for the files that make it: supervisor.c (fixed children, in order),
+ * supervisor_pool.c (dynamic ones that come back) and supervisor_ask.c (what others ask and order).
+ */
 #ifndef TERN_RUNTIME_SUPERVISOR_INTERNAL_H
 #define TERN_RUNTIME_SUPERVISOR_INTERNAL_H
 
@@ -19,7 +20,11 @@ enum phase { STARTING, RUNNING, RESTARTING, STOPPING };
 struct place {
     const struct supervisor_child *child;
     struct actor_id actor;
-    struct actor_timer restart;
+    struct actor_timer timer; /* to restart it, or to kill it when it doesn't stop */
+    enum supervisor_question asked;
+    struct actor_caller asker; /* who waits for its start or its end */
+    /* Shards whose dynamic children have not ended yet. */
+    uint64_t broods_left[SHARDS_MAX / 64];
     uint64_t started_ms;
     unsigned shard;
     uint16_t state;
@@ -37,11 +42,10 @@ struct supervisor {
     enum phase phase;
     uint32_t next;  /* STARTING: the place to start next */
     uint32_t floor; /* RESTARTING: the lowest place to stop and start again */
-    /* Shards whose dynamic children have not ended yet, of the one class that stops now. */
-    uint64_t broods_left[SHARDS_MAX / 64];
     uint32_t attempts;
-    int reason; /* to end with, when STOPPING */
-    struct actor_timer shutdown;
+    int reason;              /* to end with, when STOPPING */
+    struct census *censuses; /* counts that wait for other shards */
+    uint32_t census_count, census_last;
     uint64_t *restarts_ms; /* when the last restarts_max were, a ring */
     uint64_t restart_count;
 };
@@ -55,6 +59,19 @@ bool supervisor_wants_restart(const struct supervisor_child *child, int reason);
 /* After so many failures in a row. Half of it is certain and half is chance, so that what failed
  * together doesn't come back together. */
 uint64_t supervisor_backoff_ms(const struct supervisor *supervisor, unsigned failures);
+
+/* 0 also when it only has been asked of another shard. */
+int supervisor_start_place(struct supervisor *supervisor, struct place *place);
+void supervisor_stop_place(struct supervisor *supervisor, struct place *place);
+void place_is_empty(struct place *place);
+const char *place_name(const struct place *place);
+
+/* --- supervisor_ask.c */
+
+void supervisor_on_question(void *state, struct message **message);
+void supervisor_on_counted(void *state, struct message **message);
+/* What SUPERVISOR_END or SUPERVISOR_RESUME began is done; nothing if nobody waits for it. */
+void supervisor_tell_asker(struct place *place, int error);
 
 /* --- supervisor_pool.c */
 
