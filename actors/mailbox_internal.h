@@ -411,7 +411,7 @@ void store_delete(struct mailbox *mailbox, uint32_t device, uint64_t sequence);
 /* Keeps a copy of an entry aside, for an operator, with what was read of it; `move`: and deletes
  * the entry. False: not now. */
 bool store_set_aside(struct mailbox *mailbox, const struct device *device, uint64_t sequence,
-                     struct engine_bytes value, bool move);
+                     struct engine_bytes value, enum record_aside_reason reason, bool move);
 /* Sends what this turn has gathered. */
 void store_flush(struct mailbox *mailbox);
 void store_committed(struct mailbox *mailbox, const struct commit_result *result);

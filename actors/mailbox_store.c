@@ -280,11 +280,12 @@ void store_records(struct mailbox *mailbox) {
 }
 
 bool store_set_aside(struct mailbox *mailbox, const struct device *device, uint64_t sequence,
-                     struct engine_bytes value, bool move) {
+                     struct engine_bytes value, enum record_aside_reason reason, bool move) {
+    const struct record_aside note = {reason, actor_wall_ms()};
     struct write_batch batch;
     write_batch_init(&batch, BATCH_BYTES_MAX);
     batch.urgency = WRITE_ESSENTIAL;
-    int error = mail_set_aside(&batch, mailbox->user, device->number, sequence, value);
+    int error = mail_set_aside(&batch, mailbox->user, device->number, sequence, value, &note);
     if (!error && move)
         error = mail_delete(&batch, mailbox->user, device->number, &sequence, 1);
     bool sent = !error && send_batch(mailbox, &batch, false);

@@ -156,16 +156,22 @@ static bool send_held(struct mailbox *mailbox, struct device *device, struct ent
  * and both sides are told. It leaves the store when its sender's mailbox has taken the report: if
  * we fail before that, it begins anew. `chat` is 0 where it could not be read. False: not now. */
 static bool set_aside(struct mailbox *mailbox, struct device *device, struct entry *entry,
-                      struct engine_bytes value, uint64_t chat, const char *why) {
+                      struct engine_bytes value, uint64_t chat, enum record_aside_reason why) {
+    static const char *const reasons[] = {
+        [RECORD_ASIDE_UNKNOWN] = "unknown",
+        [RECORD_ASIDE_DAMAGED] = "it is damaged",
+        [RECORD_ASIDE_UNANSWERED] = "it was never answered",
+        [RECORD_ASIDE_CRASH] = "it brought the node down twice",
+    };
     struct entry mail = *entry;
     bool told = entry_has_sender(mailbox, entry);
-    if (!store_set_aside(mailbox, device, entry->sequence, value, !told)) {
+    if (!store_set_aside(mailbox, device, entry->sequence, value, why, !told)) {
         device->stuck = true;
         return false;
     }
     log_warning("mailbox: user %llu, device %u: entry %llu is set aside: %s",
                 (unsigned long long)mailbox->user, device->number,
-                (unsigned long long)entry->sequence, why);
+                (unsigned long long)entry->sequence, reasons[why]);
     actor_count("mail_set_aside", 1);
     if (told)
         mailbox_report(mailbox, device, entry, WIRE_STATE_QUARANTINED, true);
@@ -218,7 +224,7 @@ static bool is_blamed_held(const struct mailbox *mailbox, const struct device *d
 
 static bool set_aside_blamed(struct mailbox *mailbox, struct device *device, struct entry *entry,
                              struct engine_bytes value, uint64_t chat) {
-    bool done = set_aside(mailbox, device, entry, value, chat, "it brought the node down twice");
+    bool done = set_aside(mailbox, device, entry, value, chat, RECORD_ASIDE_CRASH);
     actor_count("mail_set_aside_crash", done);
     return done;
 }
@@ -234,10 +240,10 @@ static bool send_stored(struct mailbox *mailbox, struct device *device, struct e
     if (error == -EPERM)
         return set_aside_blamed(mailbox, device, entry, value, 0);
     if (error)
-        return set_aside(mailbox, device, entry, value, 0, "it is damaged");
+        return set_aside(mailbox, device, entry, value, 0, RECORD_ASIDE_DAMAGED);
     uint64_t chat = queued.entry == RECORD_MAIL ? queued.mail.chat : 0;
     if (is_suspect(device, entry) && device->suspect_attempts >= MAILBOX_SUSPECT_ATTEMPTS_MAX)
-        return set_aside(mailbox, device, entry, value, chat, "it was never answered");
+        return set_aside(mailbox, device, entry, value, chat, RECORD_ASIDE_UNANSWERED);
     if (is_blamed_stored(mailbox, device, &queued))
         return set_aside_blamed(mailbox, device, entry, value, chat);
     if (queued.entry == RECORD_MAIL)

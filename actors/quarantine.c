@@ -7,6 +7,7 @@
 #include "storage/format.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,7 +81,7 @@ static const char *word(const char *line, const char *with, char text[LINE_BYTES
 
 /* The narrowest that is known is to blame. An address is, by keys, when they differ. */
 static void count_input(struct reading *reading, const char *line, uint64_t when_ms) {
-    char text[LINE_BYTES], address[LINE_BYTES + sizeof("stranger=")];
+    char text[LINE_BYTES], address[LINE_BYTES];
     if (word(line, "device=", text)) {
         count(reading, text, when_ms);
         return;
@@ -93,9 +94,9 @@ static void count_input(struct reading *reading, const char *line, uint64_t when
         return;
     add(&reading->once, line, when_ms);
     bool stranger = keyed && begins(line, QUARANTINE_INPUT);
-    strcpy(address, stranger ? "stranger=" : "address=");
-    strcat(address, text + strlen("address="));
-    if (strlen(address) < LINE_BYTES)
+    int length = snprintf(address, sizeof(address), "%s%s", stranger ? "stranger" : "address",
+                          text + strlen("address"));
+    if (length > 0 && length < (int)sizeof(address))
         count(reading, address, when_ms);
 }
 
@@ -207,13 +208,12 @@ static uint32_t left_ms(const struct quarantine *quarantine, const char *what, u
 /* The one word that describes it, but with `kind` for its name. */
 static uint32_t ask(const struct quarantine *quarantine, const char *kind,
                     const struct quarantine_input *input, uint64_t now_ms) {
-    char line[LINE_BYTES], what[LINE_BYTES + sizeof("stranger=")];
+    char line[LINE_BYTES], what[LINE_BYTES + sizeof("stranger")];
     size_t length = quarantine_describe_input(input, line, sizeof(line) - 1);
     line[length] = '\0';
     const char *value = strchr(line, '=');
     CHECK(value);
-    strcpy(what, kind);
-    strcat(what, value);
+    snprintf(what, sizeof(what), "%s%s", kind, value);
     return left_ms(quarantine, what, now_ms);
 }
 

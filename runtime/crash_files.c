@@ -90,16 +90,12 @@ int crash_record_field(const char *path, const char *field, char *text, size_t b
 int crash_record_time(const char *path, uint64_t *unix_ms) {
     char text[32];
     struct tm broken = {0};
-    int end = 0, error = crash_record_field(path, "time", text, sizeof text);
+    int error = crash_record_field(path, "time", text, sizeof text);
     if (error)
         return error == -ENOENT ? -EBADMSG : error;
-    int fields = sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2dZ%n", &broken.tm_year, &broken.tm_mon,
-                        &broken.tm_mday, &broken.tm_hour, &broken.tm_min, &broken.tm_sec, &end);
-    if (fields != 6 || text[end] || broken.tm_year < 1970 || broken.tm_mon < 1 ||
-        broken.tm_mon > 12)
+    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &broken);
+    if (!end || *end || broken.tm_year < 70)
         return -EBADMSG;
-    broken.tm_year -= 1900;
-    broken.tm_mon -= 1;
     *unix_ms = (uint64_t)timegm(&broken) * 1000;
     return 0;
 }

@@ -55,7 +55,8 @@ enum tag {
     TAG_QUEUE = 'd',
     TAG_DEVICE_KEY = 'k',
     TAG_PHONE = 'p',
-    TAG_ASIDE = 'q'
+    TAG_ASIDE = 'q',
+    TAG_ASIDE_NOTE = 's'
 };
 
 static void add_number(struct format_key *key, uint64_t number, size_t size) {
@@ -105,6 +106,33 @@ struct format_key format_key_aside(uint64_t user, uint32_t device, uint64_t sequ
     add_number(&key, device, 4);
     add_number(&key, sequence, 8);
     return key;
+}
+
+struct format_key format_key_aside_note(uint64_t user, uint32_t device, uint64_t sequence) {
+    struct format_key key = format_key_aside(user, device, sequence);
+    key.bytes[2] = TAG_ASIDE_NOTE;
+    return key;
+}
+
+void format_keys_aside(uint16_t partition, struct format_key *from, struct format_key *to) {
+    *from = begin(partition, TAG_ASIDE);
+    *to = begin(partition, TAG_ASIDE + 1);
+}
+
+int format_key_aside_decode(struct engine_bytes key, uint64_t *user, uint32_t *device,
+                            uint64_t *sequence) {
+    struct reader reader = reader_of(key);
+    uint64_t partition = read_number(&reader, 2), tag = read_number(&reader, 1);
+    uint64_t owner = read_number(&reader, 8);
+    uint32_t which = (uint32_t)read_number(&reader, 4);
+    uint64_t place = read_number(&reader, 8);
+    if (reader.damaged || reader.left || tag != TAG_ASIDE ||
+        partition != format_partition_user(owner))
+        return -EBADMSG;
+    *user = owner;
+    *device = which;
+    *sequence = place;
+    return 0;
 }
 
 struct format_key format_key_mail(uint64_t user, uint32_t device, uint64_t sequence) {
@@ -264,6 +292,23 @@ void record_phone_encode(uint64_t user, uint8_t bytes[RECORD_PHONE_SIZE]) {
 
 int record_phone_decode(struct engine_bytes value, uint64_t *user) {
     return record_number_decode(value, user);
+}
+
+void record_aside_encode(const struct record_aside *aside, uint8_t bytes[RECORD_ASIDE_SIZE]) {
+    uint8_t *at = write_number(bytes, RECORD_VERSION, 1);
+    write_number(write_number(at, aside->reason, 1), aside->time_ms, 8);
+}
+
+int record_aside_decode(struct engine_bytes value, struct record_aside *aside) {
+    struct reader reader = reader_of(value);
+    uint64_t version = read_number(&reader, 1), reason = read_number(&reader, 1);
+    uint64_t time_ms = read_number(&reader, 8);
+    if (version > RECORD_VERSION)
+        return -EPROTONOSUPPORT;
+    if (!version || reader.damaged || reader.left || reason > RECORD_ASIDE_CRASH)
+        return -EBADMSG;
+    *aside = (struct record_aside){(enum record_aside_reason)reason, time_ms};
+    return 0;
 }
 
 void record_device_key_encode(uint64_t user, uint32_t device,

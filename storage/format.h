@@ -64,6 +64,9 @@ struct format_key format_key_phone(const char *digits);
 struct format_key format_key_device_key(const uint8_t key[FORMAT_KEY_BYTES]);
 struct format_key format_key_queue(uint64_t user, uint32_t device);
 struct format_key format_key_aside(uint64_t user, uint32_t device, uint64_t sequence);
+struct format_key format_key_aside_note(uint64_t user, uint32_t device, uint64_t sequence);
+/* From the first entry set aside of a partition (0 to FORMAT_PARTITIONS - 1) to behind the last. */
+void format_keys_aside(uint16_t partition, struct format_key *from, struct format_key *to);
 struct format_key format_key_mail(uint64_t user, uint32_t device, uint64_t sequence);
 /* The first key after every mail of this device: the open end of its queue. */
 struct format_key format_key_mail_end(uint64_t user, uint32_t device);
@@ -71,6 +74,10 @@ struct format_key format_key_mail_end(uint64_t user, uint32_t device);
 /* The sequence in a mail's key; -EBADMSG when it is no key of this device's mail. */
 int format_key_mail_decode(struct engine_bytes key, uint64_t user, uint32_t device,
                            uint64_t *sequence);
+
+/* What an entry that was set aside was; -EBADMSG when it is no key of such. */
+int format_key_aside_decode(struct engine_bytes key, uint64_t *user, uint32_t *device,
+                            uint64_t *sequence);
 
 /* Whose mail a key is of; -EBADMSG when it is no mail's key. */
 int format_key_mail_owner(struct engine_bytes key, uint64_t *user, uint32_t *device);
@@ -130,6 +137,23 @@ struct record_queue {
 #define RECORD_QUEUE_SIZE 26
 void record_queue_encode(const struct record_queue *queue, uint8_t bytes[RECORD_QUEUE_SIZE]);
 int record_queue_decode(struct engine_bytes value, struct record_queue *queue);
+
+/* ---- set aside ----------------------------------------------------------------------------- */
+
+enum record_aside_reason {
+    RECORD_ASIDE_UNKNOWN, /* by a version that did not say */
+    RECORD_ASIDE_DAMAGED,
+    RECORD_ASIDE_UNANSWERED, /* delivered again and again */
+    RECORD_ASIDE_CRASH,      /* it brought the node down twice */
+};
+struct record_aside {
+    enum record_aside_reason reason;
+    uint64_t time_ms;
+};
+
+#define RECORD_ASIDE_SIZE 10
+void record_aside_encode(const struct record_aside *aside, uint8_t bytes[RECORD_ASIDE_SIZE]);
+int record_aside_decode(struct engine_bytes value, struct record_aside *aside);
 
 /* ---- mail ---------------------------------------------------------------------------------- */
 

@@ -65,12 +65,6 @@ int mail_drop_queue(struct write_batch *batch, uint64_t user, uint32_t device) {
                                     format_key_bytes(&to));
 }
 
-int mail_set_aside(struct write_batch *batch, uint64_t user, uint32_t device, uint64_t sequence,
-                   struct engine_bytes value) {
-    struct format_key aside = format_key_aside(user, device, sequence);
-    return write_batch_put(batch, ENGINE_ACCOUNT, format_key_bytes(&aside), value);
-}
-
 /* ---- the queue's state --------------------------------------------------------------------- */
 
 int mail_put_queue(struct write_batch *batch, uint64_t user, uint32_t device,
@@ -166,6 +160,126 @@ int mail_visit_queues(struct engine *engine, struct mail_position *position, siz
             return visiting.stop;
     }
     return 1;
+}
+
+/* ---- set aside ----------------------------------------------------------------------------- */
+
+int mail_set_aside(struct write_batch *batch, uint64_t user, uint32_t device, uint64_t sequence,
+                   struct engine_bytes value, const struct record_aside *note) {
+    uint8_t bytes[RECORD_ASIDE_SIZE];
+    struct format_key aside = format_key_aside(user, device, sequence);
+    struct format_key noted = format_key_aside_note(user, device, sequence);
+    record_aside_encode(note, bytes);
+    int error = write_batch_put(batch, ENGINE_ACCOUNT, format_key_bytes(&aside), value);
+    return error ? error
+                 : write_batch_put(batch, ENGINE_ACCOUNT, format_key_bytes(&noted),
+                                   (struct engine_bytes){bytes, sizeof(bytes)});
+}
+
+int mail_drop_aside(struct write_batch *batch, uint64_t user, uint32_t device, uint64_t sequence) {
+    struct format_key aside = format_key_aside(user, device, sequence);
+    struct format_key noted = format_key_aside_note(user, device, sequence);
+    int error = write_batch_delete(batch, ENGINE_ACCOUNT, format_key_bytes(&aside));
+    return error ? error : write_batch_delete(batch, ENGINE_ACCOUNT, format_key_bytes(&noted));
+}
+
+/* An older version left none. */
+static int read_note(struct engine *engine, struct mail_aside *aside) {
+    uint8_t bytes[RECORD_ASIDE_SIZE];
+    size_t size = 0;
+    struct format_key noted = format_key_aside_note(aside->user, aside->device, aside->sequence);
+    int error =
+        engine_get(engine, ENGINE_ACCOUNT, format_key_bytes(&noted), bytes, sizeof(bytes), &size);
+    aside->note = (struct record_aside){RECORD_ASIDE_UNKNOWN, 0};
+    if (error == -ENOENT || error == -ENOBUFS)
+        return 0;
+    if (!error)
+        record_aside_decode((struct engine_bytes){bytes, size}, &aside->note);
+    return error;
+}
+
+int mail_read_aside(struct engine *engine, uint64_t user, uint32_t device, uint64_t sequence,
+                    struct mail_aside *aside) {
+    struct mail_aside read = {.user = user, .device = device, .sequence = sequence};
+    struct format_key key = format_key_aside(user, device, sequence);
+    size_t size = 0;
+    int error = engine_get(engine, ENGINE_ACCOUNT, format_key_bytes(&key), NULL, 0, &size);
+    if (error && error != -ENOBUFS)
+        return error;
+    void *value = malloc(size ? size : 1);
+    if (!value)
+        return -ENOMEM;
+    error = engine_get(engine, ENGINE_ACCOUNT, format_key_bytes(&key), value, size, &size);
+    if (!error)
+        error = read_note(engine, &read);
+    if (error) {
+        free(value);
+        return error;
+    }
+    read.value = (struct engine_bytes){value, size};
+    *aside = read;
+    return 0;
+}
+
+struct visiting_asides {
+    struct mail_aside_position *position;
+    mail_visit_aside_fn *visit;
+    void *context;
+    size_t left;
+    int stop;
+    /* The engine must not be asked while it scans: one is taken out, then its note is read. */
+    struct mail_aside found;
+    uint8_t *value;
+};
+
+static int take_aside(void *context, struct engine_bytes key, struct engine_bytes value) {
+    struct visiting_asides *visiting = context;
+    struct mail_aside *found = &visiting->found;
+    uint8_t *copy = malloc(value.size ? value.size : 1);
+    if (!copy)
+        return -ENOMEM;
+    if (value.size)
+        memcpy(copy, value.data, value.size);
+    visiting->value = copy;
+    *found = (struct mail_aside){.value = {copy, value.size}};
+    memcpy(visiting->position->after.bytes, key.data, key.size);
+    visiting->position->after.size = key.size;
+    visiting->position->after.bytes[visiting->position->after.size++] = 0; /* behind it */
+    return format_key_aside_decode(key, &found->user, &found->device, &found->sequence);
+}
+
+/* The next of this partition: 1, 0: there is none, or an error. */
+static int visit_aside(struct engine *engine, struct visiting_asides *visiting) {
+    struct format_key from, to;
+    format_keys_aside((uint16_t)visiting->position->partition, &from, &to);
+    if (visiting->position->after.size)
+        from = visiting->position->after;
+    int seen = engine_scan(engine, ENGINE_ACCOUNT, format_key_bytes(&from), format_key_bytes(&to),
+                           1, take_aside, visiting);
+    int error = seen == 1 ? read_note(engine, &visiting->found) : 0;
+    if (seen == 1 && !error)
+        visiting->stop = visiting->visit(visiting->context, &visiting->found);
+    free(visiting->value);
+    visiting->value = NULL;
+    return error ? error : seen;
+}
+
+int mail_visit_asides(struct engine *engine, struct mail_aside_position *position, size_t limit,
+                      mail_visit_aside_fn *visit, void *context) {
+    struct visiting_asides visiting = {.position = position, .visit = visit, .context = context};
+    while (position->partition < FORMAT_PARTITIONS) {
+        if (limit == 0)
+            return 1;
+        int seen = visit_aside(engine, &visiting);
+        if (seen < 0)
+            return seen;
+        if (visiting.stop)
+            return visiting.stop;
+        if (seen == 0)
+            *position = (struct mail_aside_position){.partition = position->partition + 1};
+        limit -= (size_t)seen;
+    }
+    return 0;
 }
 
 /* ---- pages --------------------------------------------------------------------------------- */

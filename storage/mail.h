@@ -38,10 +38,24 @@ int mail_delete(struct write_batch *batch, uint64_t user, uint32_t device,
 /* Delete the whole queue of a device that is gone for good. */
 int mail_drop_queue(struct write_batch *batch, uint64_t user, uint32_t device);
 
-/* Keep a copy of an entry where an operator finds it; the entry itself stays in the queue until
- * mail_delete. `value` is as it was read (mail_entry.value). */
+/* Keep a copy of an entry where an operator finds it, with a note of when and why; the entry itself
+ * stays in the queue until mail_delete. `value` is as it was read (mail_entry.value). */
 int mail_set_aside(struct write_batch *batch, uint64_t user, uint32_t device, uint64_t sequence,
-                   struct engine_bytes value);
+                   struct engine_bytes value, const struct record_aside *note);
+/* Delete such a copy and its note; that there is none is no error. */
+int mail_drop_aside(struct write_batch *batch, uint64_t user, uint32_t device, uint64_t sequence);
+
+/* A copy as it lies in the store: record_queued_decode tells what it is, or that it is damaged. */
+struct mail_aside {
+    uint64_t user;
+    uint32_t device;
+    uint64_t sequence;
+    struct record_aside note;
+    struct engine_bytes value;
+};
+/* Reads one; `value` is malloced, the caller's to free. -ENOENT: there is none. BLOCKS. */
+int mail_read_aside(struct engine *engine, uint64_t user, uint32_t device, uint64_t sequence,
+                    struct mail_aside *aside);
 
 /* The durable part of the mailbox's state for one device. -ENOENT: none yet. */
 int mail_read_queue(struct engine *engine, uint64_t user, uint32_t device,
@@ -99,5 +113,22 @@ typedef int mail_visit_queue_fn(void *context, uint64_t user, uint32_t device, u
  */
 int mail_visit_queues(struct engine *engine, struct mail_position *position, size_t limit,
                       mail_visit_queue_fn *visit, void *context);
+
+/* Where mail_visit_asides goes on; zero at the beginning. */
+struct mail_aside_position {
+    uint32_t partition;
+    struct format_key after; /* empty: at its begin */
+};
+
+/* Sees one; `value` is borrowed until it returns. 0: go on; 1: stop; a negative errno. */
+typedef int mail_visit_aside_fn(void *context, const struct mail_aside *aside);
+
+/*
+ * Visit up to `limit` entries that were set aside, of all users, from `position` on, which moves
+ * behind the last: a seek for each partition. BLOCKS. Returns 1 when there may be more, 0 at the
+ * end, or a negative errno.
+ */
+int mail_visit_asides(struct engine *engine, struct mail_aside_position *position, size_t limit,
+                      mail_visit_aside_fn *visit, void *context);
 
 #endif

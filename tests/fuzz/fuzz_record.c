@@ -39,6 +39,11 @@ static void fuzz_small(struct engine_bytes value) {
         record_queue_encode(&queue, bytes);
         check_same(bytes, RECORD_QUEUE_SIZE, value);
     }
+    struct record_aside aside;
+    if (record_aside_decode(value, &aside) == 0) {
+        record_aside_encode(&aside, bytes);
+        check_same(bytes, RECORD_ASIDE_SIZE, value);
+    }
     if (record_device_key_decode(value, &user, &device) == 0) {
         record_device_key_encode(user, device, bytes);
         check_same(bytes, RECORD_DEVICE_KEY_SIZE, value);

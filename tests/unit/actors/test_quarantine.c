@@ -403,7 +403,7 @@ static void stored_mail_is_set_aside_and_both_sides_are_told(void **state) {
     phone_attach(&eve, EVE, 1);
     phone_attach(&bob, BOB, 1);
     phone_expect(&bob, "before");
-    const char *text;
+    const char *text = NULL;
     const struct connection_mail *mail = phone_mail(&bob, &text); /* the same text, of another */
     assert_non_null(mail);
     assert_string_equal(text, "poison");
@@ -417,14 +417,14 @@ static void stored_mail_is_set_aside_and_both_sides_are_told(void **state) {
 /* It was never stored: its sender, who has no answer, sends it again. */
 static void mail_that_was_held_is_set_aside_when_it_is_sent_again(void **state) {
     phone_attach(&bob, BOB, 1);
-    uint64_t ref = phone_send(&ann, BOB, "poison");
+    phone_send(&ann, BOB, "poison");
     phone_expect(&bob, "poison");
     crash_at(&ann, 1, "poison");
     assert_int_equal(hand_stored(BOB, 1), 0);
     phone_attach(&bob, BOB, 1);
     phone_attach(&eve, EVE, 1);
     phone_attach_as(&ann, ANN, 1, 0, 0, 1);
-    ref = phone_send_number(&ann, 1, BOB, "poison");
+    uint64_t ref = phone_send_number(&ann, 1, BOB, "poison");
     assert_int_equal(phone_answer(&ann, ref), WIRE_CODE_OK); /* it is durable: aside */
     assert_null(phone_mail(&bob, NULL));
     expect_set_aside();
@@ -444,7 +444,7 @@ static int keep_first(void *context, uint64_t sequence, struct engine_bytes valu
 
 /* What crashes the node while its mailbox is loaded is not looked at again. */
 static void an_entry_that_cannot_be_read_is_set_aside_unread(void **state) {
-    struct quarantine_entry entry;
+    struct quarantine_entry entry = {0};
     char line[CRASH_BLAME_BYTES_MAX] = "";
     phone_send(&ann, BOB, "poison");
     phone_send(&ann, BOB, "after it");

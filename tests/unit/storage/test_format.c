@@ -41,6 +41,11 @@ static void keys_are_as_written_down(void **state) {
                                              "000000000000002a"
                                              "00000007"
                                              "0000000000000102");
+    assert_key(format_key_aside_note(42, 7, 258), "0622"
+                                                  "73"
+                                                  "000000000000002a"
+                                                  "00000007"
+                                                  "0000000000000102");
     assert_key(format_key_mail(42, 7, 258), "0622"
                                             "000000000000002a"
                                             "00000007"
@@ -52,6 +57,44 @@ static void keys_are_as_written_down(void **state) {
                "0c40"
                "6b"
                "aa01000000000000000000000000000000000000000000000000000000000000");
+}
+
+static void a_note_is_as_written_down(void **state) {
+    static const uint8_t expected[10] = {1, 3, 0, 0, 0, 0, 0, 0, 1, 2};
+    struct record_aside note = {RECORD_ASIDE_CRASH, 258}, read = {0};
+    uint8_t bytes[RECORD_ASIDE_SIZE];
+    record_aside_encode(&note, bytes);
+    assert_memory_equal(bytes, expected, sizeof(expected));
+    struct engine_bytes value = {bytes, sizeof(bytes)};
+    assert_int_equal(record_aside_decode(value, &read), 0);
+    assert_int_equal(read.reason, RECORD_ASIDE_CRASH);
+    assert_int_equal(read.time_ms, 258);
+    value.size--;
+    assert_int_equal(record_aside_decode(value, &read), -EBADMSG);
+    value.size++;
+    bytes[1] = 4;
+    assert_int_equal(record_aside_decode(value, &read), -EBADMSG);
+    bytes[0] = 2;
+    assert_int_equal(record_aside_decode(value, &read), -EPROTONOSUPPORT);
+}
+
+static void a_key_of_what_was_set_aside_tells_whose(void **state) {
+    struct format_key key = format_key_aside(42, 7, 258);
+    uint64_t user, sequence;
+    uint32_t device;
+    assert_int_equal(format_key_aside_decode(format_key_bytes(&key), &user, &device, &sequence), 0);
+    assert_int_equal(user, 42);
+    assert_int_equal(device, 7);
+    assert_int_equal(sequence, 258);
+    key.bytes[1]++; /* another partition than the user's */
+    assert_int_equal(format_key_aside_decode(format_key_bytes(&key), &user, &device, &sequence),
+                     -EBADMSG);
+    key = format_key_aside_note(42, 7, 258);
+    assert_int_equal(format_key_aside_decode(format_key_bytes(&key), &user, &device, &sequence),
+                     -EBADMSG);
+    key = format_key_queue(42, 7);
+    assert_int_equal(format_key_aside_decode(format_key_bytes(&key), &user, &device, &sequence),
+                     -EBADMSG);
 }
 
 static void keys_of_a_queue_sort_by_sequence_and_share_the_prefix(void **state) {
@@ -407,6 +450,8 @@ static void a_newer_version_is_named_as_such(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_are_as_written_down),
+        cmocka_unit_test(a_note_is_as_written_down),
+        cmocka_unit_test(a_key_of_what_was_set_aside_tells_whose),
         cmocka_unit_test(keys_of_a_queue_sort_by_sequence_and_share_the_prefix),
         cmocka_unit_test(partitions_are_evenly_used),
         cmocka_unit_test(phone_is_seven_to_fifteen_digits),

@@ -283,7 +283,9 @@ static void damaged_entry_is_shown_and_can_be_set_aside(void **state) {
     decode(&page->entries[2]);
     struct write_batch batch;
     write_batch_init(&batch, 4096);
-    assert_int_equal(mail_set_aside(&batch, USER, DEVICE, 2, page->entries[1].value), 0);
+    assert_int_equal(mail_set_aside(&batch, USER, DEVICE, 2, page->entries[1].value,
+                                    &(struct record_aside){RECORD_ASIDE_DAMAGED, 77}),
+                     0);
     assert_int_equal(mail_delete(&batch, USER, DEVICE, (uint64_t[]){2}, 1), 0);
     mail_page_destroy(page);
     store_commit(store->engine, &batch);
@@ -291,6 +293,78 @@ static void damaged_entry_is_shown_and_can_be_set_aside(void **state) {
     key = format_key_aside(USER, DEVICE, 2);
     assert_string_equal(store_get(store->engine, ENGINE_ACCOUNT, format_key_bytes(&key)),
                         "no mail at all");
+}
+
+struct asides {
+    unsigned count, stop_at;
+    uint64_t users[8], sequences[8];
+};
+
+static int see_aside(void *context, const struct mail_aside *aside) {
+    struct asides *asides = context;
+    char text[32];
+    assert_true(asides->count < 8);
+    asides->users[asides->count] = aside->user * 10 + aside->device;
+    asides->sequences[asides->count++] = aside->sequence;
+    assert_int_equal(aside->note.reason, RECORD_ASIDE_CRASH);
+    assert_int_equal(aside->note.time_ms, aside->sequence * 100);
+    snprintf(text, sizeof(text), "entry %llu", (unsigned long long)aside->sequence);
+    assert_int_equal(aside->value.size, strlen(text));
+    assert_memory_equal(aside->value.data, text, strlen(text));
+    return asides->count == asides->stop_at;
+}
+
+static void set_aside(struct store *store, uint64_t user, uint32_t device, uint64_t sequence) {
+    struct write_batch batch;
+    char text[32];
+    struct record_aside note = {RECORD_ASIDE_CRASH, sequence * 100};
+    snprintf(text, sizeof(text), "entry %llu", (unsigned long long)sequence);
+    write_batch_init(&batch, 4096);
+    assert_int_equal(mail_set_aside(&batch, user, device, sequence,
+                                    (struct engine_bytes){text, strlen(text)}, &note),
+                     0);
+    store_commit(store->engine, &batch);
+}
+
+static void what_was_set_aside_is_listed_in_pages_read_and_dropped(void **state) {
+    struct store *store = *state;
+    struct mail_aside_position position = {0};
+    struct asides asides = {0};
+    assert_int_equal(mail_visit_asides(store->engine, &position, 10, see_aside, &asides), 0);
+    assert_int_equal(asides.count, 0);
+    set_aside(store, USER, 1, 3);
+    set_aside(store, USER, 1, 4);
+    set_aside(store, USER, 2, 1);
+    set_aside(store, USER + 1, 1, 9);
+    position = (struct mail_aside_position){0};
+    assert_int_equal(mail_visit_asides(store->engine, &position, 1, see_aside, &asides), 1);
+    asides.stop_at = 2;
+    assert_int_equal(mail_visit_asides(store->engine, &position, 9, see_aside, &asides), 1);
+    asides.stop_at = 0;
+    assert_int_equal(mail_visit_asides(store->engine, &position, 10, see_aside, &asides), 0);
+    assert_int_equal(asides.count, 4);
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < 4; i++)
+        sum += asides.users[i] * asides.sequences[i];
+    assert_int_equal(sum, (USER * 10 + 1) * 7 + (USER * 10 + 2) + ((USER + 1) * 10 + 1) * 9);
+
+    struct mail_aside aside;
+    assert_int_equal(mail_read_aside(store->engine, USER, 1, 4, &aside), 0);
+    assert_int_equal(aside.note.time_ms, 400);
+    assert_memory_equal(aside.value.data, "entry 4", 7);
+    free((void *)aside.value.data);
+    struct write_batch batch;
+    write_batch_init(&batch, 4096);
+    assert_int_equal(mail_drop_aside(&batch, USER, 1, 4), 0);
+    store_commit(store->engine, &batch);
+    assert_int_equal(mail_read_aside(store->engine, USER, 1, 4, &aside), -ENOENT);
+    struct format_key note = format_key_aside_note(USER, 1, 3); /* of an older version: none */
+    write_batch_init(&batch, 4096);
+    assert_int_equal(write_batch_delete(&batch, ENGINE_ACCOUNT, format_key_bytes(&note)), 0);
+    store_commit(store->engine, &batch);
+    assert_int_equal(mail_read_aside(store->engine, USER, 1, 3, &aside), 0);
+    assert_int_equal(aside.note.reason, RECORD_ASIDE_UNKNOWN);
+    free((void *)aside.value.data);
 }
 
 static void mail_of_too_large_a_body_is_refused(void **state) {
@@ -367,6 +441,7 @@ static int close_store(void **state) {
         ON(open, scan_counts_without_copying),           \
         ON(open, every_queue_is_visited_once_with_its_oldest_entry), \
         ON(open, damaged_entry_is_shown_and_can_be_set_aside), \
+        ON(open, what_was_set_aside_is_listed_in_pages_read_and_dropped), \
         ON(open, mail_of_too_large_a_body_is_refused),   \
         ON(open, status_alone_may_use_the_reserve),      \
         ON(open, state_of_a_queue_is_kept),              \
