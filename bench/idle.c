@@ -9,41 +9,43 @@
 #define LOGINS_AT_ONCE 100
 #define OUTBOX_MESSAGES 64
 #define SETTLE_MS 2000
-#define WARM_LOGINS_MAX 200u
 
-/* A few come first, so that what the first login alone costs (pages of code, pools) is counted to
- * nobody. */
-static int run(struct scenario *scenario) {
-    unsigned count = scenario->options->idle;
-    unsigned warm = count / 10 < WARM_LOGINS_MAX ? count / 10 : WARM_LOGINS_MAX;
-    struct load *load = &scenario->load;
-    struct stretch stretch;
-    struct sample settled;
-    int error = warm > 0 ? load_login(load, 0, warm, LOGINS_AT_ONCE) : 0;
-    if (error == 0)
-        error = interruptible_sleep_ms(SETTLE_MS / 2);
-    if (error)
-        return error;
-    progress("%u people come online", count);
-    stretch_begin(scenario, &stretch);
-    error = load_login(load, warm, count - warm, LOGINS_AT_ONCE);
-    stretch_end(scenario, &stretch);
-    progress("%u people are idle", count);
+/* So many more come, `settled` says what is held when they are idle. */
+static int come_online(struct scenario *scenario, unsigned from, unsigned to,
+                       struct stretch *stretch, struct sample *settled) {
+    progress("%u people come online", to);
+    stretch_begin(scenario, stretch);
+    int error = load_login(&scenario->load, from, to - from, LOGINS_AT_ONCE);
+    stretch_end(scenario, stretch);
+    progress("%u people are idle", to);
     if (error == 0)
         error = interruptible_sleep_ms(SETTLE_MS);
     if (error == 0)
-        error = load_check(load);
+        error = load_check(&scenario->load);
+    if (error == 0)
+        sample_take(&scenario->source, settled);
+    return error;
+}
+
+/* One half comes, then the other: the difference is what people cost, without what is held for
+ * nobody (pages of code, pools, the store's cache) and was made for the first of them. */
+static int run(struct scenario *scenario) {
+    unsigned all = scenario->options->idle, half = all / 2, more = all - half;
+    struct stretch stretch;
+    struct sample first = {0}, second;
+    int error = half > 0 ? come_online(scenario, 0, half, &stretch, &first) : 0;
+    if (error == 0)
+        error = come_online(scenario, half, all, &stretch, &second);
     if (error)
         return error;
-    sample_take(&scenario->source, &settled);
-    double logins = count - warm;
-    figure_add_cpu(scenario, "login_cpu_us", stretch_cpu_us(&stretch, count - warm));
-    figure_add("login_per_s", "1/s", logins / stretch_seconds(&stretch));
-    if (scenario->source.pid > 0)
-        figure_add("idle_connection_bytes", "B",
-                   (settled.resident_bytes - stretch.before.resident_bytes) / logins);
-    figure_add("idle_kernel_bytes", "B",
-               (settled.kernel_bytes - stretch.before.kernel_bytes) / logins);
+    double bytes = (second.resident_bytes - first.resident_bytes) / more;
+    figure_add_cpu(scenario, "login_cpu_us", stretch_cpu_us(&stretch, more));
+    figure_add("login_per_s", "1/s", more / stretch_seconds(&stretch));
+    if (scenario->source.pid > 0) {
+        figure_add("idle_connection_bytes", "B", bytes);
+        figure_add("idle_fixed_bytes", "B", first.resident_bytes - bytes * half);
+    }
+    figure_add("idle_kernel_bytes", "B", (second.kernel_bytes - first.kernel_bytes) / more);
     return 0;
 }
 

@@ -15,7 +15,7 @@ ONLINE = {"online_w%d_%s" % (window, what) for window in (1, 8)
 ONLINE |= {"online_p50_us", "online_p99_us", "online_p999_us", "online_store_writes"}
 RATE = {"rate_cpu_us", "rate_per_s", "rate_p50_us", "rate_p99_us", "rate_p999_us", "rate_store_writes"}
 OFFLINE = {"offline_accepted_per_s", "offline_cpu_us", "offline_store_writes", "drained_per_s", "drained_cpu_us"}
-IDLE = {"login_cpu_us", "login_per_s", "idle_connection_bytes", "idle_kernel_bytes"}
+IDLE = {"login_cpu_us", "login_per_s", "idle_connection_bytes", "idle_fixed_bytes", "idle_kernel_bytes"}
 ACTORS = {"idle_bytes", "idle_bytes_10m", "spawn", "spawn_exit", "fork_join", "ping_pong", "ping_pong_cross",
           "thread_ring", "counting", "counting_cross", "big", "big_cross", "many_to_one_8", "many_to_one_64",
           "many_to_one_cross", "multicast_256", "timer_bytes", "timer_start_cancel", "wake_p50_us", "wake_p99_us",
