@@ -114,16 +114,15 @@ void connection_handshake_over(struct connection *connection) {
     atomic_fetch_sub_explicit(&node_current()->handshakes_now, 1, memory_order_relaxed);
 }
 
-/* In order: the mailbox need not find out by its monitor. */
 static void detach(struct connection *connection) {
     if (!connection->mailbox.bits)
         return;
-    actor_unmonitor(connection->mailbox_monitor);
     struct message *message = message_create(MAILBOX_DETACH, sizeof(struct mailbox_detach));
     *message_as(message, struct mailbox_detach) =
         (struct mailbox_detach){.connection = connection->self, .device = connection->device};
     if (actor_send(connection->mailbox, &message) != 0) {
-        message_destroy(message); /* it monitors us */
+        message_destroy(message);
+        actor_kill(connection->mailbox, PARTNER_ENDED);
         actor_count("detach_refused", 1);
     }
     connection->mailbox = ACTOR_NOBODY;
@@ -350,10 +349,12 @@ static void connection_on_discovered(void *state, struct message **message) {
     connection_discovered(state, *message);
 }
 
-static void connection_on_down(void *state, struct message **message) {
+static void connection_on_exit(void *state, struct message **message) {
     struct connection *connection = state;
     const struct actor_down *down = message_as(*message, struct actor_down);
-    if (connection->mailbox.bits && down->reference == connection->mailbox_monitor)
+    if (down->reason != PARTNER_ENDED)
+        actor_stop(down->reason);
+    else if (connection->mailbox.bits && actor_id_equal(down->actor, connection->mailbox))
         connection_mailbox_down(connection);
 }
 
@@ -452,6 +453,7 @@ static int connection_init(void *state, const void *argument) {
         .deadline_ms = connection_ms_after(node->limits.handshake_timeout_ms),
     };
     memcpy(connection->address, how->address, sizeof(connection->address));
+    actor_trap_exits(true);
     list_add(connection, &node_shard_current()->connections);
     atomic_fetch_add_explicit(&node->handshakes_now, 1, memory_order_relaxed);
     connection_wake_by(connection, connection->deadline_ms);
@@ -499,7 +501,7 @@ static void connection_after_turn(void *state) {
 }
 
 static const struct actor_handler handlers[] = {
-    [ACTOR_DOWN] = {"down", connection_on_down},
+    [ACTOR_EXIT] = {"exit", connection_on_exit},
     [SOCKET_DATA] = {"data", connection_on_data},
     [SOCKET_SENT] = {"sent", connection_on_sent},
     [SOCKET_CLOSED] = {"closed", connection_on_closed},

@@ -125,10 +125,9 @@ struct connection {
     struct websocket_parser parser;
 
     uint32_t device;
-    uint64_t user;                /* 0: no account has the key */
-    uint8_t key[NOISE_KEY_BYTES]; /* the device's static key, proven */
-    struct actor_id mailbox;      /* nobody: not attached */
-    uint64_t mailbox_monitor;
+    uint64_t user;                        /* 0: no account has the key */
+    uint8_t key[NOISE_KEY_BYTES];         /* the device's static key, proven */
+    struct actor_id mailbox;              /* nobody: not attached */
     uint64_t epoch;                       /* of what the mailbox now sends */
     uint64_t resume_epoch, resume_cursor; /* what the device has acknowledged */
     uint64_t send_low; /* hello's: the lowest send number that the device has no final answer to */

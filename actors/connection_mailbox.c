@@ -3,8 +3,8 @@
  * A connection and its user's mailbox: attaching, what the mailbox sends to the device, and what is
  * done when it goes down or is full.
  *
- * The mailbox is reached by name to attach, by its id from then on, and monitored. When it goes
- * down every open send is answered `unavailable`, and the connection attaches to its next
+ * The mailbox is reached by name to attach, by its id from then on, and says when it ends. Then
+ * every open send is answered `unavailable`, and the connection attaches to its next
  * incarnation, telling what the device has acknowledged and the lowest send number that it has no
  * answer for; the device gets a new `welcome` and starts over from it. What the old incarnation had
  * sent and was not written to the socket is dropped: the new one sends it again.
@@ -107,10 +107,7 @@ void connection_attached(struct connection *connection, const struct mailbox_att
         attach_failed(connection, attached);
         return;
     }
-    if (connection->mailbox.bits)
-        actor_unmonitor(connection->mailbox_monitor);
     connection->mailbox = attached->mailbox;
-    connection->mailbox_monitor = actor_monitor(attached->mailbox);
     connection->epoch = attached->epoch;
     connection->attach_tries = 0;
     connection->retry_ms = 0;

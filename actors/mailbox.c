@@ -90,8 +90,6 @@ static void note_suspect(struct mailbox *mailbox, struct device *device) {
 void mailbox_detach_device(struct mailbox *mailbox, struct device *device, bool device_left) {
     if (!device_is_online(device))
         return;
-    actor_unmonitor(device->monitor);
-    device->monitor = 0;
     device->connection = ACTOR_NOBODY;
     device->empty_due = device->stuck = false;
     if (device_left)
@@ -137,7 +135,6 @@ static void attach(struct mailbox *mailbox, struct device *device,
                    const struct mailbox_attach *attach) {
     replace(mailbox, device, attach->connection);
     device->connection = attach->connection;
-    device->monitor = actor_monitor(attach->connection);
     device->empty_due = true;
     device->busy = true;
     measure_user_active(mailbox->user, actor_wall_ms());
@@ -293,16 +290,20 @@ static void mailbox_on_commit_again(void *state, struct message **message) {
     store_again(state);
 }
 
+/* A connection has ended that could not say so in its place. */
+static void mailbox_on_exit(void *state, struct message **message) {
+    struct mailbox *mailbox = state;
+    const struct actor_down *down = message_as(*message, struct actor_down);
+    struct device *device = device_of_connection(mailbox, down->actor);
+    if (down->reason != PARTNER_ENDED)
+        actor_stop(down->reason);
+    else if (device)
+        mailbox_detach_device(mailbox, device, false);
+}
+
 static void mailbox_on_down(void *state, struct message **message) {
     struct mailbox *mailbox = state;
     const struct actor_down *down = message_as(*message, struct actor_down);
-    for (unsigned i = 0; i < mailbox->slots; i++) {
-        struct device *device = &mailbox->devices[i];
-        if (device->number && device->monitor && device->monitor == down->reference) {
-            mailbox_detach_device(mailbox, device, down->reason == ACTOR_NORMAL);
-            return;
-        }
-    }
     mailbox->ticked = true;
     if (!mailbox_peer_down(mailbox, down))
         store_down(mailbox, down);
@@ -431,8 +432,16 @@ static int mailbox_init(void *state, const void *argument) {
                                 .user = actor_key(),
                                 .epoch = node->boot << 32 | (activation & UINT32_MAX),
                                 .active_ms = mailbox_now()};
+    actor_trap_exits(true);
     mailbox_load(mailbox);
     return 0;
+}
+
+static void mailbox_terminate(void *state, int reason) {
+    const struct mailbox *mailbox = state;
+    for (unsigned i = 0; i < mailbox->slots; i++)
+        if (mailbox->devices[i].number && device_is_online(&mailbox->devices[i]))
+            actor_kill(mailbox->devices[i].connection, PARTNER_ENDED);
 }
 
 static bool device_rests(const struct device *device) {
@@ -461,6 +470,7 @@ static bool mailbox_may_passivate(void *state) {
 
 static const struct actor_handler mailbox_handlers[] = {
     [ACTOR_DOWN] = {"down", mailbox_on_down},
+    [ACTOR_EXIT] = {"exit", mailbox_on_exit},
     [MAILBOX_LOADED] = {"loaded", mailbox_on_loaded},
     [MAILBOX_PAGE] = {"page", mailbox_on_page},
     [MAILBOX_ATTACH] = {"attach", mailbox_on_attach},
@@ -485,6 +495,7 @@ const struct actor_class mailbox_class = {
     .name = "mailbox",
     .state_bytes = sizeof(struct mailbox),
     .init = mailbox_init,
+    .terminate = mailbox_terminate,
     .handlers = mailbox_handlers,
     .handler_count = sizeof(mailbox_handlers) / sizeof(mailbox_handlers[0]),
     .refused = mailbox_on_refused,

@@ -164,7 +164,6 @@ struct device {
     uint8_t suspect_attempts;
     uint8_t key[FORMAT_KEY_BYTES];
     struct actor_id connection; /* nobody: offline */
-    uint64_t monitor;           /* of the connection */
     uint16_t ack_ms8;           /* smoothed time to acknowledge, in eighths of a ms; 0: unknown */
     uint16_t ack_deviation_ms4; /* and its smoothed deviation, in quarters */
     uint32_t flying;            /* so many sequences above `durable` are with the committer */

@@ -34,7 +34,7 @@ struct engine;
     X(MAILBOX_LOADED, mailbox)               /* pool: its state from storage */                    \
     X(MAILBOX_PAGE, mailbox)                 /* pool: a page of stored mail */                     \
     X(MAILBOX_ATTACH, mailbox)               /* mailbox_attach */                                  \
-    X(MAILBOX_DETACH, mailbox)               /* mailbox_detach: the connection goes in order */    \
+    X(MAILBOX_DETACH, mailbox)               /* mailbox_detach: the connection goes */             \
     X(MAILBOX_SEND, mailbox)                 /* mailbox_send, blob: from an own device */          \
     X(MAILBOX_DELIVER, mailbox)              /* mailbox_deliver, blob: from a sender's mailbox */  \
     X(MAILBOX_MET, mailbox)                  /* mailbox_met: whom a first DELIVER has reached */   \
@@ -105,8 +105,7 @@ struct known_device {
 };
 
 /* A connection announces itself to its user's mailbox; the reply is CONNECTION_ATTACHED. It
- * attaches again, with its present state, when the mailbox went down. It monitors the mailbox's id
- * while attached. */
+ * attaches again, with its present state, when the mailbox went down. */
 struct mailbox_attach {
     struct actor_id connection;
     uint32_t device;
@@ -123,6 +122,14 @@ struct mailbox_attached {
     uint64_t next_send;
     uint32_t mail_in_flight_max, mail_in_flight_bytes_max, queue_messages_max;
 };
+/* A mailbox and the connections that are attached to it tell each other that they end: by
+ * actor_kill with this reason, which both trap, since no bound refuses that. (A connection says
+ * MAILBOX_DETACH instead where it can, which keeps its place behind what it has sent.) There are
+ * two of them for each person online, and monitors both ways would be a third of what that person
+ * costs. What is said to a connection that ended while it was being attached comes back, and says
+ * the same. */
+enum { PARTNER_ENDED = 1000 };
+
 struct mailbox_detach {
     struct actor_id connection;
     uint32_t device;

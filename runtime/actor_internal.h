@@ -149,6 +149,9 @@ void actor_slot_unqueued(struct shard *shard, struct actor *actor);
  * ------------------------------------------------------------------------------------ */
 
 struct relations *actor_relations(struct shard *shard, struct actor *actor);
+/* Gives them back if there are none any more, unless it ends: then they go with it. To be asked
+ * where the last may have gone. */
+void actor_relations_rest(struct shard *shard, struct actor *actor);
 /* A slot with its state, its brood joined; init has not run. -ENOSPC, or -ESRCH: the supervisor is
  * no more or stops its children. */
 int actor_create(struct shard *shard, struct class_entry *class, struct actor_id supervisor,

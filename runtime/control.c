@@ -39,6 +39,13 @@ static void spawn_on_request(struct shard *shard, struct actor_id supervisor,
     system_send(shard, supervisor, answer);
 }
 
+/* Whoever was watched may have no relations left. */
+static void rest_of(struct shard *shard, struct actor_id id) {
+    struct actor *actor = shard_actor(shard, id);
+    if (actor)
+        actor_relations_rest(shard, actor);
+}
+
 void control_carry_out(struct shard *shard, struct message *message) {
     if (message->flags & MESSAGE_MULTICAST) {
         multicast_arrive(shard, message);
@@ -53,6 +60,7 @@ void control_carry_out(struct shard *shard, struct message *message) {
         break;
     case CONTROL_UNMONITOR:
         monitor_on_cancel(shard, message_as(message, struct control_monitor)->reference);
+        rest_of(shard, message->to);
         break;
     case CONTROL_LINK:
         link_on_request(shard, message->to, message->from);

@@ -28,6 +28,15 @@ struct relations *actor_relations(struct shard *shard, struct actor *actor) {
     return actor->relations;
 }
 
+void actor_relations_rest(struct shard *shard, struct actor *actor) {
+    static const struct relations none;
+    if (!actor->relations || (actor->flags & ACTOR_IS_ENDING) ||
+        memcmp(actor->relations, &none, sizeof none) != 0)
+        return;
+    shard_free(shard, actor->relations, sizeof none);
+    actor->relations = NULL;
+}
+
 int actor_create(struct shard *shard, struct class_entry *class, struct actor_id supervisor,
                  bool fixed, struct actor **created) {
     struct actor *actor = actor_slot_take(shard);

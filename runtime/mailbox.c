@@ -239,6 +239,7 @@ static void undefer(struct shard *shard, struct actor *actor) {
         actor->tail = relations->deferred_tail;
     actor->head = relations->deferred_head;
     relations->deferred_head = relations->deferred_tail = NULL;
+    actor_relations_rest(shard, actor);
     if (!(actor->flags & ACTOR_IS_QUEUED))
         shard_enqueue(shard, actor);
 }

@@ -103,8 +103,12 @@ static void monitor_forget(struct shard *shard, uint64_t reference) {
 }
 
 void actor_unmonitor(uint64_t reference) {
-    if (reference)
-        monitor_forget(shard_of_thread, reference);
+    struct shard *shard = shard_of_thread;
+    if (!reference)
+        return;
+    monitor_forget(shard, reference);
+    if (shard->running.actor)
+        actor_relations_rest(shard, shard->running.actor);
 }
 
 /* --- links
@@ -203,9 +207,12 @@ void actor_kill(struct actor_id target, int reason) {
 
 bool relations_claim(struct shard *shard, struct actor *actor, struct message *message) {
     struct actor_down *down = message_as(message, struct actor_down);
-    if (message->kind == ACTOR_DOWN)
-        return monitor_remove(shard, &shard->watching, down->reference).bits != 0 ||
-               call_claim(shard, message);
+    if (message->kind == ACTOR_DOWN) {
+        if (!monitor_remove(shard, &shard->watching, down->reference).bits)
+            return call_claim(shard, message);
+        actor_relations_rest(shard, actor);
+        return true;
+    }
     if (down->reference == EXIT_BY_LINK && !link_remove(shard, actor, down->actor))
         return false;
     down->reference = 0;

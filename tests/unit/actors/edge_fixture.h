@@ -103,6 +103,12 @@ static inline int fake_mailbox_init(void *state, const void *argument) {
     return 0;
 }
 
+static inline void fake_mailbox_terminate(void *state, int reason) {
+    const struct fake_mailbox *mailbox = state;
+    if (mailbox->connection.bits)
+        actor_kill(mailbox->connection, PARTNER_ENDED);
+}
+
 static inline void fake_mailbox_on_attach(void *state, struct message **message) {
     struct fake_mailbox *mailbox = state;
     const struct mailbox_attach *attach = message_as(*message, struct mailbox_attach);
@@ -180,6 +186,7 @@ const struct actor_class mailbox_class = {
     .name = "mailbox",
     .state_bytes = sizeof(struct fake_mailbox),
     .init = fake_mailbox_init,
+    .terminate = fake_mailbox_terminate,
     .handlers = fake_mailbox_handlers,
     .handler_count = EDGE_CALL + 1,
     .mailbox_messages_max = EDGE_MAILBOX_MAX,

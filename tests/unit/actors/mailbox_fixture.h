@@ -311,15 +311,23 @@ static inline uint64_t hand_event(const char *name) {
 
 struct probe {
     struct phone *phone;
+    struct actor_id mailbox;
 };
 
 static inline int probe_init(void *state, const void *argument) {
     ((struct probe *)state)->phone = *(struct phone *const *)argument;
+    actor_trap_exits(true);
     return 0;
 }
 
 static inline void probe_otherwise(void *state, struct message **message) {
-    struct phone *phone = ((struct probe *)state)->phone;
+    struct probe *probe = state;
+    struct phone *phone = probe->phone;
+    if ((*message)->kind == ACTOR_EXIT &&
+        message_as(*message, struct actor_down)->reason != PARTNER_ENDED)
+        actor_stop(message_as(*message, struct actor_down)->reason);
+    if ((*message)->kind == CONNECTION_ATTACHED)
+        probe->mailbox = message_as(*message, struct mailbox_attached)->mailbox;
     if (!phone->heard || phone->count == HAND_HEARD_MAX)
         return;
     struct heard *heard = &phone->heard[phone->count++];
@@ -347,9 +355,24 @@ static inline void probe_otherwise(void *state, struct message **message) {
     }
 }
 
+/* As a connection that goes does, or else as one that cannot say it in its place. */
+static inline void probe_terminate(void *state, int reason) {
+    const struct probe *probe = state;
+    if (reason != ACTOR_NORMAL) {
+        actor_kill(probe->mailbox, PARTNER_ENDED);
+        return;
+    }
+    struct message *message = message_create(MAILBOX_DETACH, sizeof(struct mailbox_detach));
+    *message_as(message, struct mailbox_detach) =
+        (struct mailbox_detach){.connection = actor_self(), .device = probe->phone->device};
+    if (actor_send(probe->mailbox, &message) != 0)
+        message_destroy(message);
+}
+
 static const struct actor_class probe_class = {.name = "probe",
                                                .state_bytes = sizeof(struct probe),
                                                .init = probe_init,
+                                               .terminate = probe_terminate,
                                                .otherwise = probe_otherwise,
                                                .mailbox_messages_max = HAND_HEARD_MAX};
 

@@ -121,6 +121,36 @@ static void restart_committer(void) {
     assert_int_equal(actor_spawn(&committer_class, NULL, ACTOR_NOBODY, &hand.committer), 0);
 }
 
+/* It could not tell the mailbox, whose id it did not know yet: what the mailbox tells it comes
+ * back. */
+static void connection_that_ended_while_it_was_attached_is_gone(void **state) {
+    phone_attach(&bob, BOB, 1);
+    phone_send(&ann, BOB, "warm up");
+    phone_ack(&bob, phone_expect(&bob, "warm up"));
+    phone_leave(&bob);
+    struct actor_id gone = bob.connection;
+    struct message *message = message_create(MAILBOX_ATTACH, sizeof(struct mailbox_attach));
+    struct mailbox_attach *attach = message_as(message, struct mailbox_attach);
+    *attach = (struct mailbox_attach){.connection = gone, .device = 1, .send_low = 1};
+    hand_key(BOB, 1, attach->key);
+    phone_give(&bob, message);
+    hand_run();
+    uint64_t ref = phone_send(&ann, BOB, "one");
+    hand_run(); /* no time passes: it is not held for somebody who is not there */
+    assert_int_equal(phone_answer(&ann, ref), WIRE_CODE_OK);
+    assert_int_equal(hand_stored(BOB, 1), 1);
+}
+
+/* The connection learns of it without watching anybody. */
+static void mailbox_that_ends_tells_its_connections(void **state) {
+    actor_kill(ann.mailbox, ACTOR_KILLED);
+    struct heard *heard = phone_take(&ann, ACTOR_EXIT);
+    assert_non_null(heard);
+    const struct actor_down *down = (const struct actor_down *)heard->payload;
+    assert_int_equal(down->reason, PARTNER_ENDED);
+    assert_true(actor_id_equal(down->actor, ann.mailbox));
+}
+
 static void committer_fails_before_it_writes(void **state) {
     fail_next(&committer_class, COMMITTER_COMMIT);
     uint64_t ref = phone_send(&ann, BOB, "one");
@@ -327,6 +357,8 @@ int main(void) {
         TEST(recipients_mailbox_cannot_be_met),
         TEST(senders_mailbox_fails_and_the_device_sends_again),
         TEST(connection_fails_and_what_was_held_is_stored),
+        TEST(connection_that_ended_while_it_was_attached_is_gone),
+        TEST(mailbox_that_ends_tells_its_connections),
         TEST(committer_fails_before_it_writes),
         TEST(committer_fails_after_it_wrote),
         TEST(mail_acknowledged_while_it_is_written_is_deleted),
