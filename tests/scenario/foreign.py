@@ -142,13 +142,13 @@ class Device:
         self.next_send, self.send_low = 1, 1
         self.user = self.device = 0
         self.socket = self.welcome = self.cluster_key = None
-        self.client, self.source, self.headers = "foreign", None, {}
+        self.client, self.source, self.headers, self.tls = "foreign", None, {}, None
         self.welcome_new = False
 
     async def connect(self):
         self.socket = await websockets.connect(self.url, subprotocols=["tern.v1"], max_size=1 << 20,
                                                ping_interval=None, compression=None, close_timeout=0.2,
-                                               extra_headers=self.headers,
+                                               extra_headers=self.headers, ssl=self.tls,
                                                **({"local_addr": (self.source, 0)} if self.source else {}))
         assert self.socket.subprotocol == "tern.v1"
         handshake = Handshake(self.secret)
