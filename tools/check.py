@@ -195,6 +195,7 @@ STEPS = [
     ("unit tests", lambda: check_units("debug")),
     ("build, address and undefined sanitizers", lambda: build("sanitize=address,undefined", "unit",
                                                               "build/debug-address-undefined/tools")),
+    ("build, release", lambda: build("mode=release", "build/release/tools")),
     ("scenarios", lambda: check_pytest("tests/scenario")),
     ("scenarios of connections, on libev", check_libev),
     ("simulator", lambda: check_pytest("tests/sim")),
