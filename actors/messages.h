@@ -68,7 +68,9 @@ struct engine;
     X(EXPIRER_TICK, expirer)            /* timer */                                                \
     X(EXPIRER_FOUND, expirer)           /* pool: whose mail is old */                              \
     X(METRICS_TICK, metrics)                                                                       \
-    X(DRAIN_TICK, drainer)
+    X(DRAIN_TICK, drainer)                                                                         \
+    X(ADMIN_DONE, admin_session) /* pool: what a command looked up */                              \
+    X(ADMIN_TICK, admin_session) /* timer: a command's deadline */
 
 enum message_kind {
     TERN_KIND_BEFORE_FIRST = ACTOR_KIND_FIRST - 1,

@@ -77,6 +77,8 @@ struct node {
     unsigned proxy_count;         /* ... and begin with a PROXY header (net/proxy.h) */
     const int *metrics_fds;
     unsigned metrics_count;
+    const int *admin_fds; /* local.h: for shells */
+    unsigned admin_count; /* 0 or 1 */
 
     /* Until then (monotonic) keys that no account has are refused: the node crashed too often. */
     uint64_t strangers_refused_until_ms;

@@ -9,6 +9,7 @@
  *           ├─ listener (each shard)
  *           ├─ expirer
  *           ├─ metrics
+ *           ├─ admin ───────────────── admin_session: a shell; and who accepts them
  *           └─ drainer
  *
  * Children start from top to bottom and stop from bottom to top: when the listeners begin,
@@ -18,6 +19,7 @@
  * The pools of dynamic children bear many failures, since one user's bad luck is nobody else's:
  * only a flood of them is taken for a fault of the node, which then starts anew from its store.
  */
+#include "actors/admin.h"
 #include "actors/node.h"
 #include "runtime/supervisor.h"
 
@@ -54,6 +56,21 @@ static const struct supervisor_spec connections = {
     .child_count = sizeof(connections_children) / sizeof(connections_children[0]),
 };
 
+static const struct supervisor_child admin_children[] = {
+    {.class = &admin_session_class, .dynamic = true, .restart = RESTART_TEMPORARY},
+    {.class = &admin_class, .restart = RESTART_PERMANENT},
+};
+
+/* Looking on must not bring down what is looked at: it fails by itself, and comes back. */
+static const struct supervisor_spec admin = {
+    .name = "admin",
+    .strategy = SUPERVISE_ONE_FOR_ONE,
+    .restarts_max = FIXED_RESTARTS_MAX,
+    .period_ms = FIXED_PERIOD_MS,
+    .children = admin_children,
+    .child_count = sizeof(admin_children) / sizeof(admin_children[0]),
+};
+
 static const struct supervisor_child root_children[] = {
     {.class = &committer_class, .restart = RESTART_PERMANENT, .shutdown_ms = 30000},
     {.class = &limits_class, .restart = RESTART_PERMANENT},
@@ -62,6 +79,7 @@ static const struct supervisor_child root_children[] = {
     {.class = &listener_class, .restart = RESTART_PERMANENT, .every_shard = true},
     {.class = &expirer_class, .restart = RESTART_PERMANENT},
     {.class = &metrics_class, .restart = RESTART_PERMANENT},
+    {.supervisor = &admin, .restart = RESTART_PERMANENT},
     {.class = &drainer_class, .restart = RESTART_PERMANENT},
 };
 

@@ -86,6 +86,7 @@ enum {
     SUPERVISOR_ANSWER = 27, /* struct supervisor_answer (supervisor.h) */
     GROUP_CHANGED = 28,     /* struct group_changed (group.h) */
     CREDIT_GRANTED = 29,    /* struct credit_grant (credit.h) */
+    LOCAL_WAITS = 30,       /* struct local_waits (local.h) */
     ACTOR_KIND_FIRST = 32,
     ACTOR_KIND_MAX = 256,
 };

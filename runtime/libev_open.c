@@ -231,6 +231,22 @@ int libev_connect(struct reactor *reactor, struct reactor_socket *socket,
     return 0;
 }
 
+int libev_adopt(struct reactor *reactor, struct reactor_socket *socket, int fd) {
+    struct libev_socket *record;
+    int error = make_nonblocking(fd);
+
+    if (error != 0)
+        return error;
+    record = libev_record_take(reactor, fd);
+    if (record == NULL)
+        return -ENFILE;
+    libev_record_give(reactor, record, socket);
+    record->error = 0;
+    record->flags |= LIBEV_CONNECTED;
+    libev_queue_work(reactor, record);
+    return 0;
+}
+
 void libev_on_connected(struct reactor *reactor, struct libev_socket *record, int error) {
     record->flags &= (uint16_t) ~(LIBEV_CONNECTING | LIBEV_CONNECTED);
     libev_listen(reactor, record);

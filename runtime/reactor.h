@@ -64,6 +64,10 @@ struct reactor_ops {
     /* Begins to connect; reactor_on_connected follows. Or a negative errno; nothing follows. */
     int (*connect)(struct reactor *reactor, struct reactor_socket *socket,
                    const struct socket_address *peer, const struct socket_address *local);
+    /* Takes a plain descriptor that is connected already; reactor_on_connected follows. Or a
+     * negative errno: nothing follows, and the descriptor is still the caller's. May be NULL: local
+     * sockets cannot be served. */
+    int (*adopt)(struct reactor *reactor, struct reactor_socket *socket, int fd);
     /* Starts or stops receiving; after a stop some data may still be reported. */
     void (*receive)(struct reactor *reactor, struct reactor_socket *socket, bool start);
     /* One at a time; reactor_on_sent follows, and until then the bytes must stay. */

@@ -248,6 +248,7 @@ const struct reactor_ops reactor_ev = {
     .accept = libev_accept_post,
     .accept_cancel = libev_accept_cancel,
     .connect = libev_connect,
+    .adopt = libev_adopt,
     .receive = libev_receive,
     .send = libev_send,
     .shut = libev_shut,

@@ -112,6 +112,7 @@ void libev_accept_cancel(struct reactor *reactor, uint32_t number);
 void libev_report_canceled_accepts(struct reactor *reactor);
 int libev_connect(struct reactor *reactor, struct reactor_socket *socket,
                   const struct socket_address *peer, const struct socket_address *local);
+int libev_adopt(struct reactor *reactor, struct reactor_socket *socket, int fd);
 /* The socket took its connection or was refused. */
 void libev_on_connected(struct reactor *reactor, struct libev_socket *record, int error);
 

@@ -234,6 +234,7 @@ const struct reactor_ops reactor_uring = {
     .accept = uring_accept_post,
     .accept_cancel = uring_accept_cancel,
     .connect = uring_connect,
+    .adopt = uring_adopt,
     .receive = uring_receive,
     .send = uring_send,
     .shut = uring_shut,

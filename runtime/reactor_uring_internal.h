@@ -44,7 +44,7 @@ struct uring_accept {
 struct uring_connect {
     _Alignas(8) struct reactor_socket *socket;
     union socket_kernel_address peer;
-    socklen_t peer_length;
+    socklen_t peer_length;              /* 0: it is connected already */
     int fd;                             /* the plain socket, until it is in the table */
     int index;                          /* in: fd, out: the direct descriptor */
     struct uring_connect *next, **link; /* all that are at work, for destroy */
@@ -87,6 +87,7 @@ int uring_accept_post(struct reactor *reactor, int listening_fd, uint32_t listen
 void uring_accept_cancel(struct reactor *reactor, uint32_t listener);
 int uring_connect(struct reactor *reactor, struct reactor_socket *socket,
                   const struct socket_address *peer, const struct socket_address *local);
+int uring_adopt(struct reactor *reactor, struct reactor_socket *socket, int fd);
 void uring_on_accept(struct reactor *reactor, struct uring_accept *accept, int result);
 void uring_on_connect(struct reactor *reactor, struct uring_connect *connect, int result);
 /* Frees it; its socket stays. */

@@ -295,15 +295,9 @@ int socket_own(struct socket_id id) {
     return 0;
 }
 
-int socket_connect(const struct socket_address *peer, const struct socket_address *local,
-                   struct socket_id *id) {
-    struct socket_table *table = socket_table_of(shard_current());
-    struct socket *socket = socket_take(table, SOCKET_IS_CONNECTING);
-    int error;
-
-    if (socket == NULL)
-        return -ENFILE;
-    error = socket_ops(table)->connect(shard_reactor(table->shard), &socket->io, peer, local);
+/* The reactor has begun with it, or says why not: then it never was. */
+static int begin(struct socket_table *table, struct socket *socket, int error,
+                 struct socket_id *id) {
     if (error != 0) {
         socket->state = SOCKET_FREE;
         socket->next_free = table->free;
@@ -314,6 +308,31 @@ int socket_connect(const struct socket_address *peer, const struct socket_addres
     make_own(table, socket);
     *id = socket_id_of(table, socket);
     return 0;
+}
+
+int socket_connect(const struct socket_address *peer, const struct socket_address *local,
+                   struct socket_id *id) {
+    struct socket_table *table = socket_table_of(shard_current());
+    struct socket *socket = socket_take(table, SOCKET_IS_CONNECTING);
+
+    if (socket == NULL)
+        return -ENFILE;
+    return begin(table, socket,
+                 socket_ops(table)->connect(shard_reactor(table->shard), &socket->io, peer, local),
+                 id);
+}
+
+int socket_adopt(int fd, struct socket_id *id) {
+    struct socket_table *table = socket_table_of(shard_current());
+    struct socket *socket;
+
+    if (socket_ops(table)->adopt == NULL)
+        return -EOPNOTSUPP;
+    socket = socket_take(table, SOCKET_IS_CONNECTING);
+    if (socket == NULL)
+        return -ENFILE;
+    return begin(table, socket,
+                 socket_ops(table)->adopt(shard_reactor(table->shard), &socket->io, fd), id);
 }
 
 void reactor_on_connected(struct shard *shard, struct reactor_socket *io, int error) {

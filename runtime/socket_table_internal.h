@@ -94,6 +94,9 @@ const struct reactor_ops *socket_ops(const struct socket_table *table);
  * never. */
 uint64_t sockets_turn(struct socket_table *table, uint64_t now_ns);
 
+/* A plain descriptor that is connected becomes a socket of the running actor, which then gets
+ * SOCKET_CONNECTED. A negative errno: nothing follows, and the descriptor is still the caller's. */
+int socket_adopt(int fd, struct socket_id *id);
 /* A record in `state`, or NULL: the table is full. */
 struct socket *socket_take(struct socket_table *table, enum socket_state state);
 /* Frees the records, and what was being sent when the reactor was destroyed. */

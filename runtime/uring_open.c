@@ -127,21 +127,18 @@ void uring_end_connect(struct uring_connect *connect) {
     free(connect);
 }
 
-int uring_connect(struct reactor *reactor, struct reactor_socket *socket,
-                  const struct socket_address *peer, const struct socket_address *local) {
+/* Begins to move a plain descriptor into a ring's table. `peer`: whom to connect it to then; NULL:
+ * it is connected. On failure the descriptor is still the caller's. */
+static int move_into_table(struct reactor *reactor, struct reactor_socket *socket, int fd,
+                           const struct socket_address *peer) {
     struct uring_connect *connect;
     struct io_uring_sqe *sqe;
-    int fd = socket_open_bound(peer, local);
-    int ring;
+    int ring = reserve_descriptor(reactor);
 
-    if (fd < 0)
-        return fd;
-    ring = reserve_descriptor(reactor);
     connect = ring < 0 ? NULL : malloc(sizeof *connect);
     if (connect == NULL) {
         if (ring >= 0)
             reactor->rings[ring]->used--;
-        close(fd);
         return ring < 0 ? ring : -ENOMEM;
     }
     socket->ring = (uint8_t)ring;
@@ -151,7 +148,8 @@ int uring_connect(struct reactor *reactor, struct reactor_socket *socket,
                                       .index = fd,
                                       .next = reactor->connects,
                                       .link = &reactor->connects};
-    connect->peer_length = socket_address_to_kernel(peer, &connect->peer);
+    if (peer != NULL)
+        connect->peer_length = socket_address_to_kernel(peer, &connect->peer);
     if (connect->next != NULL)
         connect->next->link = &connect->next;
     reactor->connects = connect;
@@ -161,7 +159,24 @@ int uring_connect(struct reactor *reactor, struct reactor_socket *socket,
     return 0;
 }
 
-/* The first of its two completions: the socket is in the table, connect it. */
+int uring_connect(struct reactor *reactor, struct reactor_socket *socket,
+                  const struct socket_address *peer, const struct socket_address *local) {
+    int fd = socket_open_bound(peer, local);
+    int error;
+
+    if (fd < 0)
+        return fd;
+    error = move_into_table(reactor, socket, fd, peer);
+    if (error != 0)
+        close(fd);
+    return error;
+}
+
+int uring_adopt(struct reactor *reactor, struct reactor_socket *socket, int fd) {
+    return move_into_table(reactor, socket, fd, NULL);
+}
+
+/* The socket is in the table: connect it, which is its second operation, unless it is. */
 static void on_descriptor(struct reactor *reactor, struct uring_connect *connect) {
     struct reactor_socket *socket = connect->socket;
     struct io_uring_sqe *sqe;
@@ -169,6 +184,8 @@ static void on_descriptor(struct reactor *reactor, struct uring_connect *connect
     close(connect->fd);
     connect->fd = -1;
     socket->descriptor = (uint32_t)connect->index;
+    if (connect->peer_length == 0)
+        return;
     socket->operations++;
     sqe = uring_submission(uring_of(reactor, socket), connect, URING_CONNECT);
     io_uring_prep_connect(sqe, (int)socket->descriptor, &connect->peer.any, connect->peer_length);
@@ -182,9 +199,12 @@ void uring_on_connect(struct reactor *reactor, struct uring_connect *connect, in
     socket->operations--;
     if (in_table && connect->fd >= 0) {
         on_descriptor(reactor, connect);
-        if ((socket->flags & IO_CLOSING) != 0)
-            uring_cancel(uring_of(reactor, socket), connect, URING_CONNECT);
-        return;
+        if (connect->peer_length != 0) {
+            if ((socket->flags & IO_CLOSING) != 0)
+                uring_cancel(uring_of(reactor, socket), connect, URING_CONNECT);
+            return;
+        }
+        result = 0;
     }
     if (!in_table) {
         socket->descriptor = URING_NO_DESCRIPTOR;

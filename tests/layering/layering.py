@@ -15,6 +15,8 @@ ALLOWED = {
     "actors": {"actors", "net", "storage", "runtime"},
     "tools": {"tools", "actors", "net", "storage", "runtime"},
     "tools/chat": {"tools/chat", "net", "runtime"},
+    "tools/node": {"tools", "tools/node", "actors", "net", "storage", "runtime"},
+    "tools/shell": {"tools/shell", "tools/node", "net", "runtime"},
     "bench": {"bench", "actors", "net", "storage", "runtime"},
     "tests": {"tests", "tools", "bench", "actors", "net", "storage", "runtime"},
 }
@@ -26,7 +28,8 @@ LIBRARIES = [
     (r"ev\.h", {"runtime", "tools/chat"}),
     (r"sqlite3\.h", {"tools/chat"}),
     (r"msgpack.*", {"net"}),
-    (r"confuse\.h", {"tools"}),
+    (r"confuse\.h", {"tools", "tools/node"}),
+    (r"histedit\.h", {"tools/shell"}),
     (r"signal/.*|signal_protocol.*", {"tools/chat"}),  # GPL: nothing of the node may link it
 ]
 
@@ -50,7 +53,8 @@ def sources(root):
 
 
 def folder_of(path):
-    return "tools/chat" if path.startswith("tools/chat/") else path.split("/")[0]
+    folder = os.path.dirname(path)
+    return folder if folder in ALLOWED else path.split("/")[0]
 
 
 def include_fault(root, path, kind, target):

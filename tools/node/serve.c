@@ -6,10 +6,12 @@
 #include "tools/node/serve.h"
 
 #include "actors/address_limits.h"
+#include "actors/admin.h"
 #include "actors/measures.h"
 #include "actors/quarantine.h"
 #include "actors/user_id.h"
 #include "net/key_text.h"
+#include "runtime/local.h"
 #include "runtime/log.h"
 #include "runtime/reactor.h"
 #include "runtime/runtime.h"
@@ -34,6 +36,7 @@ struct served {
     struct engine *engine;
     struct quarantine *quarantine;
     int fds[HEART_LISTENERS_MAX];
+    int admin_fd;
     char home_address[sizeof(((struct config *)0)->home_address)];
 };
 
@@ -150,6 +153,20 @@ static int serve_open(struct served *served, const struct serve *serve, unsigned
     return result;
 }
 
+/* Only this process has the data directory's lock, so the socket is its to make. A node that nobody
+ * can look into serves all the same. */
+static void admin_open(struct served *served) {
+    char path[CONFIG_PATH_MAX + sizeof(ADMIN_SOCKET_NAME) + 1];
+    snprintf(path, sizeof(path), "%s/" ADMIN_SOCKET_NAME, served->node.data);
+    served->admin_fd = local_listen(path, ADMIN_SESSIONS_MAX);
+    if (served->admin_fd < 0) {
+        log_error("tern-shell will find nobody: %s: %s", path, strerror(-served->admin_fd));
+        return;
+    }
+    served->node.admin_fds = &served->admin_fd;
+    served->node.admin_count = 1;
+}
+
 /* For a while, and only if the node would do something for one: nobody is cut off. */
 static void strangers_refuse(struct node *node) {
     const struct seams *seams = seams_system();
@@ -181,6 +198,7 @@ int serve_run(void *context, const struct heart_start *start) {
     int result = serve_open(served, serve, start->starts);
     if (result)
         return exit_status_of(result);
+    admin_open(served);
     quarantine_begin(served, serve->crashes);
     if (start->refuse_strangers)
         strangers_refuse(&served->node);

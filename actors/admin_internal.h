@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A shell's session and its commands: what the files admin_*.c share.
+ *
+ * A command begins with its request and answers with rows and one end or error, now or when what it
+ * asked for has come; one is at work at a time. Its own state lies in the session, zeroed before it
+ * begins.
+ *
+ *     begin ─► [on_message ...] ─► admin_end, or admin_error
+ */
+#ifndef TERN_ACTORS_ADMIN_INTERNAL_H
+#define TERN_ACTORS_ADMIN_INTERNAL_H
+
+#include "actors/admin.h"
+#include "actors/node.h"
+#include "net/admin.h"
+#include "runtime/inspect.h"
+#include "runtime/local.h"
+#include "runtime/runtime.h"
+
+struct admin_session;
+
+struct admin_command {
+    const char *name;
+    void (*begin)(struct admin_session *session, const struct admin_request *request);
+    /* What comes for the command while it is at work: INSPECT_ANSWER, ADMIN_DONE and the like. */
+    void (*on_message)(struct admin_session *session, struct message **message);
+    /* The shell asks for an end, or goes. Frees what is not the session's. May be NULL. */
+    void (*cancel)(struct admin_session *session);
+};
+
+#define ADMIN_REFERENCE_BYTES_MAX 64u /* "mailbox:+15550001111" */
+
+struct admin_session {
+    struct socket_id socket;
+    struct local_peer peer;
+    bool connected, sending, refuse;
+    uint8_t input[ADMIN_HEAD_BYTES + ADMIN_REQUEST_BYTES_MAX];
+    size_t input_bytes;
+    struct admin_writer output; /* what waits for the socket; grown by admin_begin_frame */
+
+    /* The command at work. */
+    const struct admin_command *command; /* NULL: none */
+    uint64_t request;                    /* its id */
+    uint32_t rows, rows_dropped;
+    struct actor_timer deadline;
+    struct {
+        struct inspect_gather gather;
+    } work;
+};
+
+/* --- answering: admin_session.c --- */
+
+/* A row to be filled by admin_put_*, then admin_row_end. */
+struct admin_writer *admin_row(struct admin_session *session);
+void admin_row_end(struct admin_session *session);
+/* The end, with `rows`; more may be put before admin_end_send. The command is over then. */
+struct admin_writer *admin_end(struct admin_session *session);
+void admin_end_send(struct admin_session *session);
+/* The command is over. `code` is a word for programs, the text a sentence for people. */
+__attribute__((format(printf, 3, 4))) void admin_error(struct admin_session *session,
+                                                       const char *code, const char *format, ...);
+/* `code` for a negative errno of the runtime or the store. */
+void admin_error_errno(struct admin_session *session, int error, const char *what);
+
+/* --- arguments --- */
+
+/* False: the request's argument is of another kind or out of bounds, and an error was answered. The
+ * value is untouched when there is no such argument. */
+bool admin_take_uint(struct admin_session *session, const struct admin_request *request,
+                     const char *name, uint64_t min, uint64_t max, uint64_t *value);
+bool admin_take_text(struct admin_session *session, const struct admin_request *request,
+                     const char *name, char *text, size_t bytes);
+/* An index into `words` (NULL-terminated). */
+bool admin_take_word(struct admin_session *session, const struct admin_request *request,
+                     const char *name, const char *const words[], unsigned *index);
+
+/* "0x8000000001" */
+const char *admin_id_text(struct actor_id actor, char text[32]);
+#define ADMIN_ID_TEXT(actor) admin_id_text(actor, (char[32]){0})
+
+/* --- commands --- */
+
+void admin_node(struct admin_session *session, const struct admin_request *request);
+void admin_shards(struct admin_session *session, const struct admin_request *request);
+void admin_classes(struct admin_session *session, const struct admin_request *request);
+void admin_events(struct admin_session *session, const struct admin_request *request);
+
+#endif

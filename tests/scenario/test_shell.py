@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shell on a live node. Accuses: tools/shell, actors/admin*, net/admin_*, runtime/local."""
+import json
+import os
+import socket
+import stat
+import struct
+import subprocess
+
+import msgpack
+import pytest
+
+from harness import BIN, wait_until
+
+SHELL = os.path.join(BIN, "tern-shell")
+
+
+def run(node, *commands, options=(), status=0):
+    """What the shell prints for these commands; the status is checked."""
+    arguments = [SHELL, "--data", node.data, *options]
+    for command in commands:
+        arguments += ["-c", command]
+    result = subprocess.run(arguments, capture_output=True, text=True, timeout=30)
+    assert result.returncode == status, (result.returncode, result.stdout, result.stderr)
+    return result.stdout if status == 0 else result.stderr
+
+
+def rows(node, command):
+    """The answer as JSON."""
+    return json.loads(run(node, command, options=["--json"]))
+
+
+def connect(node):
+    """A client of the socket by hand, after its hello."""
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(10)
+    client.connect(os.path.join(node.data, "admin.sock"))
+    return client
+
+
+def read_frame(client):
+    def exactly(count):
+        data = b""
+        while len(data) < count:
+            more = client.recv(count - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    return msgpack.unpackb(exactly(struct.unpack(">I", exactly(4))[0]))
+
+
+def frame(value):
+    body = msgpack.packb(value)
+    return struct.pack(">I", len(body)) + body
+
+
+def test_socket_is_its_owners_alone_and_comes_back_after_a_kill(node):
+    path = os.path.join(node.data, "admin.sock")
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600 and stat.S_ISSOCK(os.stat(path).st_mode)
+    node.kill()
+    node.start()
+    assert rows(node, "node")[0]["boot"] == 2
+
+
+def test_node_and_its_parts_are_shown_and_parse_as_json(node):
+    about = rows(node, "node")[0]
+    assert about["node"] == "node" and about["starts"] == 1 and about["descriptors"] > 5
+    assert about["memory_resident_bytes"] > 1 << 20 and about["data"] == node.data
+    assert sum(shard["actors"] for shard in rows(node, "shards")) > 5
+    classes = {row["class"]: row for row in rows(node, "classes")}
+    assert classes["admin_session"]["actors"] == 1 and classes["mailbox"]["actors"] == 0
+    text = run(node, "node")
+    assert "uptime" in text and "\033" not in text, "no colour in a pipe"
+
+
+def test_what_is_empty_is_an_empty_array_and_a_sentence(node):
+    assert rows(node, "events") == []
+    assert run(node, "events") == "nothing was counted yet\n"
+
+
+def test_mistakes_are_named_with_what_to_do(make_node):
+    node = make_node()
+    assert 'did you mean "node"?' in run(node, "nod", status=64)
+    assert "usage: shards" in run(node, "shards of", status=64)
+    error = json.loads(run(node, "nod", options=["--json"], status=64))
+    assert error["error"] == "unknown"
+    node.stop()
+    assert "no node is running there" in run(node, "node", status=69)
+    elsewhere = make_node(start=False)
+    assert "start one, or say where its data is with --data" in run(elsewhere, "node", status=69)
+
+
+def test_cluster_file_says_where_the_node_is(node):
+    result = subprocess.run([SHELL, "--config", node.config, "-c", "node"], capture_output=True, text=True, timeout=30)
+    assert result.returncode == 0 and node.data in result.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_somebody_else_is_told_that_permission_is_denied(node, tmp_path):
+    for folder in (tmp_path, *tmp_path.parents[:3], node.directory, node.data):
+        os.chmod(folder, 0o755)
+    result = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", SHELL, "--data",
+                             node.data, "-c", "node"], capture_output=True, text=True, timeout=30)
+    assert result.returncode == 77 and "as the node's user, or as root" in result.stderr
+
+
+def test_help_teaches(node):
+    text = run(node, "help")
+    assert "what this node is and how it does" in text and "help COMMAND" in text
+    assert "`boot` those on this data" in run(node, "help node")
+    assert {row["command"] for row in rows(node, "help")} > {"node", "help"}
+    known = {row["command"] for row in json.loads(run(node, "help", options=["--json"]))}
+    with connect(node) as client:
+        read_frame(client)
+        client.sendall(frame([1, "commands", {}]))
+        answer = read_frame(client)
+        while answer[1] == 1:
+            if answer[2]["command"] != "commands":
+                assert answer[2]["command"] in known, "the shell explains what the node can"
+            answer = read_frame(client)
+
+
+def test_commands_on_standard_input_are_carried_out_one_by_one(node):
+    result = subprocess.run([SHELL, "--data", node.data], input="shards\nnonsense\nclasses\n", capture_output=True,
+                            text=True, timeout=30)
+    assert "turns" in result.stdout and "admin_session" in result.stdout and "nonsense" in result.stderr
+    assert result.returncode == 64
+
+
+def test_junk_ends_its_own_connection_and_nothing_else(node):
+    for junk in (b"\0\0\0\0", b"\xff" * 64, frame([0, "node", {}]), frame([1, "node"]), frame([1, "node", {"a": {}}]),
+                 b"GET / HTTP/1.1\r\n\r\n"):
+        with connect(node) as client:
+            assert read_frame(client)[2]["version"] == 1
+            client.sendall(junk)
+            assert client.recv(1) == b""
+    assert node.metric('tern_events_total{name="admin_junk"}') == 6
+    assert rows(node, "node")[0]["starts"] == 1
+
+
+def test_one_shell_too_many_is_told_so(node):
+    clients = [connect(node) for _ in range(16)]
+    for client in clients:
+        assert read_frame(client)[1] == 0
+    assert "too many shells" in run(node, "node", status=69)
+    clients.pop().close()
+    wait_until(lambda: subprocess.run([SHELL, "--data", node.data, "-c", "node"], capture_output=True,
+                                      timeout=30).returncode == 0, what="a place")
+    for client in clients:
+        client.close()
+
+
+def test_requests_in_pieces_and_in_one_piece_are_answered_in_order(node):
+    with connect(node) as client:
+        read_frame(client)
+        data = frame([1, "shards", {}]) + frame([2, "no such", {}]) + frame([3, "node", {}])
+        for i in range(0, len(data), 7):
+            client.sendall(data[i:i + 7])
+        answers = []
+        while not answers or answers[-1][:2] != [3, 2]:
+            answers.append(read_frame(client))
+        assert [answer[0] for answer in answers] == sorted(answer[0] for answer in answers)
+        assert [answer[2]["code"] for answer in answers if answer[0] == 2] == ["unknown"]
