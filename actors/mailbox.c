@@ -209,13 +209,14 @@ static void mailbox_on_send(void *state, struct message **message) {
     actor_blame(NULL, NULL);
 }
 
-/* It is the sender's as long as it is not stored. */
+/* It is the sender's as long as it is not stored; what an operator releases is nobody's. */
 static void mailbox_on_deliver(void *state, struct message **message) {
     const struct mailbox_deliver *deliver = message_as(*message, struct mailbox_deliver);
     const struct quarantine_input input = {.device = deliver->sender};
+    const bool released = deliver->released;
     if (is_loading(state, message))
         return;
-    actor_blame(quarantine_describe_input, &input);
+    actor_blame(quarantine_describe_input, released ? NULL : &input);
     mailbox_deliver(state, message, NULL);
     actor_blame(NULL, NULL);
 }

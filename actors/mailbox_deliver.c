@@ -98,7 +98,7 @@ static void refuse(struct mailbox *mailbox, struct mailbox_deliver *deliver, int
         return;
     deliver->kept.settled = 1;
     if (is_retryable(code)) {
-        if (!actor_id_equal(deliver->sender_mailbox, actor_self()))
+        if (!deliver->released && !actor_id_equal(deliver->sender_mailbox, actor_self()))
             remember_refusal(mailbox, deliver, code);
         settled.retry_after_ms =
             atomic_load_explicit(&node_current()->store_full, memory_order_relaxed)
@@ -216,7 +216,8 @@ static int check_room(struct mailbox *mailbox, const struct mailbox_deliver *del
         queue->tail - queue->head >= QUEUE_ENTRIES_MAX ||
         queue->mail_bytes + bytes > limits->queue_bytes_max)
         return WIRE_CODE_FULL;
-    if (deliver->sender.user != mailbox->user && !shares_allow(queue, deliver->sender.user, bytes))
+    if (deliver->sender.user != mailbox->user && !deliver->released &&
+        !shares_allow(queue, deliver->sender.user, bytes))
         return WIRE_CODE_FULL;
     bool to_store = !device_is_online(copy->device) || queue->sent < queue->tail;
     return to_store && store_refuses(mailbox) ? WIRE_CODE_OVERLOADED : 0;
@@ -226,13 +227,14 @@ static int check(struct mailbox *mailbox, const struct mailbox_deliver *deliver,
                  const struct copy *copies, int count, const struct device *own) {
     if (mailbox->absent)
         return WIRE_CODE_NOT_FOUND;
-    if (mailbox->refused_count) {
+    if (mailbox->refused_count && !deliver->released) {
         int code = refused_before(mailbox, deliver);
         if (code)
             return code;
     }
-    if (count < 0 || deliver->version != mailbox->list_version ||
-        (unsigned)count + (own != NULL) != mailbox_devices_present(mailbox))
+    bool listed = deliver->version == mailbox->list_version &&
+                  (unsigned)count + (own != NULL) == mailbox_devices_present(mailbox);
+    if (count < 0 || (!listed && !deliver->released))
         return WIRE_CODE_STALE;
     for (int i = 0; i < count; i++) {
         int code = check_room(mailbox, deliver, &copies[i]);

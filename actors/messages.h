@@ -67,6 +67,14 @@ struct engine;
     X(LISTENER_DRAIN, listener)         /* no new ones; tell this shard's connections */           \
     X(EXPIRER_TICK, expirer)            /* timer */                                                \
     X(EXPIRER_FOUND, expirer)           /* pool: whose mail is old */                              \
+    X(QUARANTINE_LIST, quarantine)      /* quarantine_list: what is set aside, a page */           \
+    X(QUARANTINE_RELEASE, quarantine)   /* quarantine_one: deliver it after all */                 \
+    X(QUARANTINE_DROP, quarantine)      /* quarantine_one: forget it */                            \
+    X(QUARANTINE_PAGE, quarantine)      /* pool: a page was read */                                \
+    X(QUARANTINE_READ, quarantine)      /* pool: one was read, to be delivered */                  \
+    X(QUARANTINE_OVERDUE, quarantine)   /* timer */                                                \
+    X(QUARANTINE_LISTED, any)           /* quarantine_listed, blob: struct quarantine_item each */ \
+    X(QUARANTINE_DONE, any)             /* quarantine_done: of RELEASE and DROP */                 \
     X(METRICS_TICK, metrics)                                                                       \
     X(DRAIN_TICK, drainer)                                                                         \
     X(ADMIN_DONE, admin_session) /* pool: what a command looked up */                              \
@@ -172,8 +180,9 @@ struct mailbox_deliver {
     struct actor_id sender_mailbox;
     uint64_t open; /* the sender's mailbox's reference */
     uint32_t order;
-    uint8_t meet;  /* answer MAILBOX_MET */
-    uint8_t again; /* may have been delivered before: look for a duplicate */
+    uint8_t meet;     /* answer MAILBOX_MET */
+    uint8_t again;    /* may have been delivered before: look for a duplicate */
+    uint8_t released; /* by the quarantine: for one device, whatever the list's version */
     struct device_address sender;
     uint8_t id[16];
     uint64_t chat; /* as the recipient sees it: the sender's user id */
@@ -331,6 +340,60 @@ struct limits_ask {
 struct number_allowed {
     uint64_t reference;
     uint32_t retry_after_ms; /* 0: allowed, and counted */
+};
+
+/* --- the quarantine, for whoever serves the operator ---
+
+ * An entry that was set aside, by the place that it had in its queue. */
+struct quarantine_place {
+    struct device_address of; /* whose queue */
+    uint64_t sequence;
+};
+/* Answered by QUARANTINE_LISTED: at most `items_max` (QUARANTINE_PAGE_MAX) of those behind `after`,
+ * all zero: from the first. In an order of its own, not by user or time. */
+#define QUARANTINE_PAGE_MAX 256u
+struct quarantine_list {
+    struct actor_id reply_to;
+    uint64_t reference;
+    struct quarantine_place after;
+    uint32_t items_max;
+};
+enum quarantine_kind { QUARANTINE_IS_UNREADABLE, QUARANTINE_IS_MAIL, QUARANTINE_IS_STATUS };
+struct quarantine_item { /* what it is, never what it says */
+    struct quarantine_place place;
+    uint8_t reason; /* enum record_aside_reason (storage/format.h) */
+    uint8_t kind;   /* enum quarantine_kind */
+    uint32_t bytes; /* as it lies in the store */
+    uint64_t aside_ms;
+    /* Of mail: */
+    struct device_address from;
+    uint8_t id[16];
+    uint64_t chat;
+    uint64_t accepted_ms;
+    uint32_t ciphertext_bytes, external_bytes;
+};
+struct quarantine_listed {
+    uint64_t reference;
+    int error; /* negative errno: storage failed */
+    uint32_t count;
+    uint8_t more; /* go on after the last */
+};
+/* Answered by QUARANTINE_DONE, 10 s later at most. RELEASE puts mail behind all that is in its
+ * device's queue now (the device shows it at its place in the chat, by its clock); what its crash
+ * records blame is forgiven, so it takes two more crashes to be set aside again. The copy goes when
+ * the mail is stored or acknowledged. Its sender, who was told that it is set aside, is told no
+ * more: that was final. */
+struct quarantine_one {
+    struct actor_id reply_to;
+    uint64_t reference;
+    struct quarantine_place place;
+};
+/* 0. -ENOENT: there is none such. -ENOTSUP: it is no mail, or cannot be read; it can be dropped.
+ * -ENODEV: its device is not in the account any more. -ENOSPC: its queue, or the disk, is full.
+ * -EAGAIN: the mailbox takes nothing now. -ETIMEDOUT: it did not answer; look at the list again. */
+struct quarantine_done {
+    uint64_t reference;
+    int error;
 };
 
 #endif

@@ -82,8 +82,8 @@ struct node {
 
     /* Until then (monotonic) keys that no account has are refused: the node crashed too often. */
     uint64_t strangers_refused_until_ms;
-    const struct quarantine *quarantine; /* quarantine.h; NULL: nothing */
-    struct measures *measures;           /* measures.h, one per shard; NULL: nothing is measured */
+    struct quarantine *quarantine; /* quarantine.h; NULL: nothing is listed */
+    struct measures *measures;     /* measures.h, one per shard; NULL: nothing is measured */
 
     struct node_shard shard[NODE_SHARDS_MAX];
 
@@ -129,12 +129,14 @@ extern const struct actor_class number_class;     /* key: the E.164 digits as a 
 extern const struct actor_class limits_class;
 extern const struct actor_class committer_class;
 extern const struct actor_class expirer_class;
+extern const struct actor_class quarantine_class;
 extern const struct actor_class metrics_class;
 extern const struct actor_class drainer_class;
 
 /* The registered names of actors that are one per node. */
 #define COMMITTER_NAME "committer"
 #define LIMITS_NAME "limits"
+#define QUARANTINE_NAME "quarantine"
 #define LISTENER_NAME "listener/%u" /* one per shard */
 
 /* The supervision tree, in one table (tree.c). */

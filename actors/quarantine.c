@@ -7,6 +7,7 @@
 #include "storage/format.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,8 @@ struct lines {
     unsigned count;
     struct line {
         char text[LINE_BYTES];
-        uint64_t newest_ms; /* Unix time of the newest record */
+        uint64_t newest_ms;   /* Unix time of the newest record */
+        atomic_bool forgiven; /* set once, by any thread; depends on nothing else: relaxed */
     } items[LINES_MAX];
 };
 
@@ -29,6 +31,7 @@ struct refusal {
 };
 
 struct quarantine {
+    char *directory;
     unsigned mails, entries; /* how many of `aside` are such */
     struct lines aside;
     unsigned refusal_count;
@@ -100,11 +103,17 @@ static void count_input(struct reading *reading, const char *line, uint64_t when
         count(reading, address, when_ms);
 }
 
+static bool ends(const char *text, const char *with) {
+    size_t length = strlen(text), ending = strlen(with);
+    return length >= ending && strcmp(text + length - ending, with) == 0;
+}
+
 static int visit(void *context, const char *path) {
     struct reading *reading = context;
     char line[LINE_BYTES];
     uint64_t when_ms = 0;
-    if (crash_record_field(path, "blame", line, sizeof(line)) != 0)
+    if (ends(path, QUARANTINE_FORGIVEN) ||
+        crash_record_field(path, "blame", line, sizeof(line)) != 0)
         return 0;
     if (begins(line, QUARANTINE_MAIL) || begins(line, QUARANTINE_ENTRY))
         count(reading, line, 0);
@@ -144,13 +153,18 @@ struct quarantine *quarantine_read(const char *directory, struct quarantine_now 
             refuse(quarantine, line, now);
     }
     free(reading);
-    if (quarantine->aside.count || quarantine->refusal_count)
+    if (quarantine->aside.count || quarantine->refusal_count) {
+        quarantine->directory = strdup(directory);
+        CHECK(quarantine->directory);
         return quarantine;
+    }
     free(quarantine);
     return NULL;
 }
 
 void quarantine_destroy(struct quarantine *quarantine) {
+    if (quarantine)
+        free(quarantine->directory);
     free(quarantine);
 }
 
@@ -168,11 +182,16 @@ const char *quarantine_refusal(const struct quarantine *quarantine, unsigned ind
 
 /* --- mail and entries --- */
 
-static bool has(const struct quarantine *quarantine, crash_describe_fn describe, const void *of) {
-    char line[LINE_BYTES];
-    size_t length = describe(of, line, sizeof(line) - 1);
+static void write_line(char line[LINE_BYTES], crash_describe_fn describe, const void *of) {
+    size_t length = describe(of, line, LINE_BYTES - 1);
     line[length] = '\0';
-    return find((struct lines *)&quarantine->aside, line) != NULL;
+}
+
+static bool has(const struct quarantine *quarantine, crash_describe_fn describe, const void *of) {
+    char text[LINE_BYTES];
+    write_line(text, describe, of);
+    const struct line *line = find((struct lines *)&quarantine->aside, text);
+    return line && !atomic_load_explicit(&line->forgiven, memory_order_relaxed);
 }
 
 bool quarantine_has_mail(const struct quarantine *quarantine, const struct quarantine_mail *mail) {
@@ -194,6 +213,34 @@ int quarantine_decode(const struct quarantine *quarantine, const struct quaranti
     return error;
 }
 
+/* --- forgiving --- */
+
+static int forgive(void *context, const char *path) {
+    char line[LINE_BYTES], name[CRASH_PATH_BYTES_MAX];
+    int length = snprintf(name, sizeof(name), "%s" QUARANTINE_FORGIVEN, path);
+    if (!ends(path, QUARANTINE_FORGIVEN) && length < (int)sizeof(name) &&
+        crash_record_field(path, "blame", line, sizeof(line)) == 0 && strcmp(line, context) == 0)
+        rename(path, name); /* else it is named again at the next start */
+    return 0;
+}
+
+void quarantine_forgive_records(const char *directory, crash_describe_fn describe, const void *of) {
+    char text[LINE_BYTES];
+    write_line(text, describe, of);
+    crash_records_visit(directory, forgive, text);
+}
+
+void quarantine_forgive(struct quarantine *quarantine, crash_describe_fn describe, const void *of) {
+    char text[LINE_BYTES];
+    if (!quarantine)
+        return;
+    write_line(text, describe, of);
+    struct line *line = find(&quarantine->aside, text);
+    if (line)
+        atomic_store_explicit(&line->forgiven, true, memory_order_relaxed);
+    quarantine_forgive_records(quarantine->directory, describe, of);
+}
+
 /* --- input --- */
 
 static uint32_t left_ms(const struct quarantine *quarantine, const char *what, uint64_t now_ms) {
@@ -209,8 +256,7 @@ static uint32_t left_ms(const struct quarantine *quarantine, const char *what, u
 static uint32_t ask(const struct quarantine *quarantine, const char *kind,
                     const struct quarantine_input *input, uint64_t now_ms) {
     char line[LINE_BYTES], what[LINE_BYTES + sizeof("stranger")];
-    size_t length = quarantine_describe_input(input, line, sizeof(line) - 1);
-    line[length] = '\0';
+    write_line(line, quarantine_describe_input, input);
     const char *value = strchr(line, '=');
     CHECK(value);
     snprintf(what, sizeof(what), "%s%s", kind, value);

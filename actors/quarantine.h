@@ -25,12 +25,14 @@
  *     crashes the node before that, for ten minutes a crash, and would otherwise have barred
  *     everybody from everywhere.
  *
- * Fixed once it is read, but for what is forgiven: any thread.
+ * Fixed once it is read, but for what is forgiven: any thread. The actor `quarantine`
+ * (quarantine_actor.c) lists, releases and drops what was set aside; messages.h has its messages.
  */
 #ifndef TERN_ACTORS_QUARANTINE_H
 #define TERN_ACTORS_QUARANTINE_H
 
 #include "actors/messages.h"
+#include "runtime/crash.h"
 #include "storage/batch.h"
 
 #include <stdbool.h>
@@ -98,6 +100,13 @@ bool quarantine_has_entry(const struct quarantine *quarantine,
  * else as record_queued_decode. In a handler or a pool job; nobody is blamed afterwards. */
 int quarantine_decode(const struct quarantine *quarantine, const struct quarantine_entry *entry,
                       struct record_queued *queued);
+
+/* What this describes is not on the list any more, and its records count no more at later starts:
+ * their files are renamed to end in QUARANTINE_FORGIVEN. Blocks; any thread. */
+#define QUARANTINE_FORGIVEN ".forgiven"
+void quarantine_forgive(struct quarantine *quarantine, crash_describe_fn describe, const void *of);
+/* The same of the records alone, while no node runs. */
+void quarantine_forgive_records(const char *directory, crash_describe_fn describe, const void *of);
 
 /* For how long yet is it refused (`now_ms`: actor_now_ms)? 0: it is not. All that comes from an
  * address, before anything of it is looked at: */

@@ -8,6 +8,7 @@
  *           ├─ connections (each shard) ─ connection: its device comes back by itself
  *           ├─ listener (each shard)
  *           ├─ expirer
+ *           ├─ quarantine
  *           ├─ metrics
  *           ├─ admin ───────────────── admin_session: a shell; and who accepts them
  *           └─ drainer
@@ -78,6 +79,7 @@ static const struct supervisor_child root_children[] = {
     {.supervisor = &connections, .restart = RESTART_PERMANENT, .every_shard = true},
     {.class = &listener_class, .restart = RESTART_PERMANENT, .every_shard = true},
     {.class = &expirer_class, .restart = RESTART_PERMANENT},
+    {.class = &quarantine_class, .restart = RESTART_PERMANENT},
     {.class = &metrics_class, .restart = RESTART_PERMANENT},
     {.supervisor = &admin, .restart = RESTART_PERMANENT},
     {.class = &drainer_class, .restart = RESTART_PERMANENT},

@@ -221,6 +221,13 @@ int mail_read_aside(struct engine *engine, uint64_t user, uint32_t device, uint6
     return 0;
 }
 
+struct mail_aside_position mail_aside_behind(uint64_t user, uint32_t device, uint64_t sequence) {
+    struct mail_aside_position position = {.partition = format_partition_user(user),
+                                           .after = format_key_aside(user, device, sequence)};
+    position.after.bytes[position.after.size++] = 0;
+    return position;
+}
+
 struct visiting_asides {
     struct mail_aside_position *position;
     mail_visit_aside_fn *visit;
@@ -242,10 +249,10 @@ static int take_aside(void *context, struct engine_bytes key, struct engine_byte
         memcpy(copy, value.data, value.size);
     visiting->value = copy;
     *found = (struct mail_aside){.value = {copy, value.size}};
-    memcpy(visiting->position->after.bytes, key.data, key.size);
-    visiting->position->after.size = key.size;
-    visiting->position->after.bytes[visiting->position->after.size++] = 0; /* behind it */
-    return format_key_aside_decode(key, &found->user, &found->device, &found->sequence);
+    int error = format_key_aside_decode(key, &found->user, &found->device, &found->sequence);
+    if (!error)
+        *visiting->position = mail_aside_behind(found->user, found->device, found->sequence);
+    return error;
 }
 
 /* The next of this partition: 1, 0: there is none, or an error. */

@@ -120,6 +120,9 @@ struct mail_aside_position {
     struct format_key after; /* empty: at its begin */
 };
 
+/* ... behind this one. */
+struct mail_aside_position mail_aside_behind(uint64_t user, uint32_t device, uint64_t sequence);
+
 /* Sees one; `value` is borrowed until it returns. 0: go on; 1: stop; a negative errno. */
 typedef int mail_visit_aside_fn(void *context, const struct mail_aside *aside);
 
