@@ -3,11 +3,12 @@
 import asyncio
 import os
 import re
+import subprocess
 
 import websockets.exceptions
 
 from foreign import Device
-from harness import ROOT, wait_until
+from harness import NODE, ROOT, wait_until
 
 FAULTS = os.path.join(ROOT, "build", "test-bin", "tern-node-faults")
 LOST = (OSError, websockets.exceptions.WebSocketException, asyncio.TimeoutError, EOFError)
@@ -45,8 +46,9 @@ async def crash_by_fetching(node, device):
 def test_mail_that_crashes_the_node_twice_is_set_aside_and_nobody_elses(make_node):
     node = make_node(program=FAULTS, environment={"TERN_FAULT_CRASH": "p0ison"})
 
+    people = []
+
     async def scenario():
-        people = []
         for i in range(3):
             person = Device(node.url)
             await person.connect()
@@ -75,6 +77,39 @@ def test_mail_that_crashes_the_node_twice_is_set_aside_and_nobody_elses(make_nod
         assert more and all(b"p0ison" not in m[8] for m in ben.mail)
 
     asyncio.run(asyncio.wait_for(scenario(), 150))
+    check_records(node)
+    asyncio.run(asyncio.wait_for(release(node, people), 100))
+
+
+def quarantine(node, *arguments):
+    return subprocess.run([NODE, "quarantine", *arguments, "--config", node.config], capture_output=True, text=True, timeout=30)
+
+
+async def release(node, people):
+    """An operator lists what is aside, releases it, and the device gets it (of a node that no longer crashes at it)."""
+    _, ben, eve = people
+    assert quarantine(node, "list").returncode == 69  # it runs
+    node.stop()
+    listed = quarantine(node, "list")
+    entry, reason, _, kind, sender, size = listed.stdout.splitlines()[1].split()
+    assert len(listed.stdout.splitlines()) == 2 and (reason, kind) == ("crash", "mail")
+    assert entry.startswith("%d/%d/" % (ben.user, ben.device)) and sender == "%d/%d" % (eve.user, eve.device)
+    assert int(size) == 88 + len(b"this is p0ison")
+    shown = quarantine(node, "show", entry).stdout
+    assert "user %d, device %d" % (eve.user, eve.device) in shown and "p0ison" not in shown
+    assert quarantine(node, "show", "1/1/999").returncode == 65
+    assert quarantine(node, "release", "all").returncode == 64
+    assert quarantine(node, "release", entry).returncode == 0
+    assert quarantine(node, "release", entry).returncode == 65
+    assert "Nothing is set aside" in quarantine(node, "list").stdout
+    node.environment.pop("TERN_FAULT_CRASH")
+    node.start()
+    await come_back(ben)
+    await ben._until(lambda: any(b"p0ison" in m[8] for m in ben.mail), 20)
+    assert all(name.endswith(".forgiven") for name in records(node))
+
+
+def check_records(node):
     assert len(records(node)) == 2
     texts = [open(path, encoding="utf-8").read() for path in records(node)]
     blames = {re.search(r"^blame: (.*)$", text, re.MULTILINE).group(1) for text in texts}

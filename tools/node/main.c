@@ -2,11 +2,12 @@
 /*
  * tern-node: reads the cluster file, opens the listening sockets, and hands over to the heart,
  * which keeps a child alive that serves (serve.c). `tern-node import` loads accounts in bulk
- * (import.c).
+ * (import.c), `tern-node quarantine` looks after what was set aside (quarantine.c).
  */
 #include "net/wire.h"
 #include "runtime/log.h"
 #include "tools/node/import.h"
+#include "tools/node/quarantine.h"
 #include "tools/node/serve.h"
 
 #include <errno.h>
@@ -25,6 +26,8 @@ static const char usage[] =
     "       tern-node --help-config                   list the keys of a cluster file\n"
     "       tern-node import FILE --config FILE       load accounts: JSON lines of phone, name,\n"
     "                                                 device_public_key (64 hex digits)\n"
+    "       tern-node quarantine list --config FILE   what was set aside; the node must not run\n"
+    "       tern-node quarantine show|release|drop ENTRY --config FILE\n"
     "       tern-node --version | --help\n"
     "\n"
     "A sample cluster file with explanations is tools/tern.conf.\n"
@@ -33,6 +36,7 @@ static const char usage[] =
 
 struct arguments {
     const char *config, *node, *import;
+    const char *verb, *entry; /* of quarantine */
     bool check, print;
 };
 
@@ -89,6 +93,10 @@ static int arguments_read(int count, char **values, struct arguments *arguments)
     }
     if (optind + 2 == count && strcmp(values[optind], "import") == 0) {
         arguments->import = values[optind + 1];
+    } else if (optind + 1 < count && optind + 3 >= count &&
+               strcmp(values[optind], "quarantine") == 0) {
+        arguments->verb = values[optind + 1];
+        arguments->entry = optind + 2 < count ? values[optind + 2] : NULL;
     } else if (optind != count) {
         fprintf(stderr, "tern-node: what is \"%s\" meant to be?\n%s", values[optind], usage);
         return EXIT_USAGE;
@@ -177,6 +185,8 @@ int main(int count, char **values) {
         config_print(&config);
         return 0;
     }
+    if (arguments.verb)
+        return quarantine_run(&config, arguments.verb, arguments.entry);
     if (arguments.import)
         return import_run(&config, arguments.import);
     return node_run(&config);
