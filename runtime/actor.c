@@ -7,8 +7,6 @@
 
 #include <errno.h>
 
-#define YIELD_NS 500000u
-
 void actor_blame(crash_describe_fn describe, const void *of) {
     struct shard *shard = shard_of_thread;
     if (!shard) {
@@ -85,7 +83,7 @@ uint64_t actor_turn(void) {
 bool actor_yield_due(void) {
     const struct shard *shard = shard_of_thread;
     return shard->actor_messages >= TURN_ACTOR_MESSAGES_MAX ||
-           actor_now_ns() - shard->now_ns > YIELD_NS;
+           actor_now_ns() - shard->now_ns > TURN_NS_MAX;
 }
 
 int actor_run_blocking(void (*run)(struct message *message), struct message **message) {

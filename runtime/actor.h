@@ -253,7 +253,20 @@ uint64_t actor_random_below(uint64_t bound);   /* uniform in [0, bound) */
 
 /* The shard's count of turns: what is to happen so often per turn is told apart by it. */
 uint64_t actor_turn(void);
-/* True when this turn has used its share; continue by sending to oneself. */
+/* True when this actor has handled its share of messages in this turn (64), or when the shard's
+ * turn has lasted half a millisecond. For a handler with much to do; work comes before the
+ * question, so that each turn gets on:
+ *
+ *     while (more(state)) {
+ *         do_a_little(state);
+ *         if (actor_yield_due()) {
+ *             actor_signal_next_turn(GO_ON); // others have their turn, sockets are looked at
+ *             return;
+ *         }
+ *     }
+ *
+ * Reads the clock: some 25 ns. It ends nothing by itself: a handler that does not ask holds its
+ * shard, and the watchdog names it (watchdog.h). */
 bool actor_yield_due(void);
 
 /* What must block: `run` is called with the message on a pool thread, then the message comes back

@@ -3,6 +3,8 @@
  * them. */
 #include "runtime/class_internal.h"
 
+#include "runtime/scheduler_internal.h"
+
 #include <stdlib.h>
 
 void classes_init(struct classes *classes) {
@@ -33,6 +35,7 @@ struct class_entry *classes_enter(struct classes *classes, const struct actor_cl
     CHECK(entry);
     entry->class = class;
     entry->index = classes->count;
+    entry->share = TURN_ACTOR_MESSAGES_MAX;
     entry->messages_max =
         class->mailbox_messages_max ? class->mailbox_messages_max : MAILBOX_MESSAGES_DEFAULT;
     entry->bytes_max = class->mailbox_bytes_max ? class->mailbox_bytes_max : MAILBOX_BYTES_DEFAULT;

@@ -24,6 +24,7 @@ struct class_entry {
     uint32_t messages_max, bytes_max;
     struct actor_id server; /* parent of activated actors, see actor_serve_class */
     uint32_t index;
+    uint32_t share; /* how many messages an actor of it handles before it is the next one's turn */
     uint64_t actors, spawned, ended, failed, passivated;
     uint64_t arrived, handled; /* in mailboxes: the difference waits there now */
     uint64_t run;              /* by handlers */

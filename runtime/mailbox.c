@@ -338,10 +338,12 @@ static uint64_t observe(struct shard *shard, struct actor *actor, uint16_t kind,
     return now_ns;
 }
 
-/* `at_ns` is NULL unless the run is observed; then the clock when the next message begins. */
+/* `at_ns` is NULL unless the run is observed; then the clock when the next message begins. An
+ * observed run can be ended in time by that clock; others by their share, see turn_share_adapt. */
 static inline __attribute__((always_inline)) unsigned run(struct shard *shard, struct actor *actor,
                                                           unsigned max, uint64_t *at_ns) {
     struct message *message;
+    const uint64_t end_ns = at_ns ? *at_ns + TURN_NS_MAX : 0;
     const uint64_t what = recorder_what(shard->now_ms, actor->class->index, RECORDER_MESSAGE);
     while (shard->actor_messages < max && (message = actor->head)) {
         actor->head = message->next;
@@ -365,6 +367,8 @@ static inline __attribute__((always_inline)) unsigned run(struct shard *shard, s
             shard->running.handling = NULL;
         }
         if (unlikely(actor->flags & ACTOR_IS_STOPPING))
+            break;
+        if (at_ns && *at_ns >= end_ns)
             break;
     }
     return shard->actor_messages;

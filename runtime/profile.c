@@ -69,11 +69,24 @@ uint64_t profile_run_begin(struct shard *shard) {
     return shard->seams->monotonic_ns(shard->seams->context);
 }
 
+/* What a run may last is TURN_NS_MAX, by what this one took per message. Down at once, up by steps:
+ * one quick run among slow ones does not undo it. */
+static void turn_share_adapt(struct class_entry *class, unsigned messages, uint64_t run_ns) {
+    uint64_t fits = TURN_ACTOR_MESSAGES_MAX;
+    if (run_ns * TURN_ACTOR_MESSAGES_MAX > (uint64_t)TURN_NS_MAX * messages)
+        fits = (uint64_t)TURN_NS_MAX * messages / run_ns;
+    if (fits > 2 * (uint64_t) class->share)
+        fits = 2 * (uint64_t) class->share;
+    class->share = fits ? (uint32_t)fits : 1;
+}
+
 void profile_run_end(struct shard *shard, struct actor *actor, uint64_t begun_ns) {
     struct profile *profile = &shard->profile;
     uint64_t now_ns = shard->seams->monotonic_ns(shard->seams->context);
     uint64_t busy_ns = (now_ns - begun_ns) * profile->weight;
     counter_add(actor->class->busy_ns, busy_ns);
+    if (shard->actor_messages)
+        turn_share_adapt(actor->class, shard->actor_messages, now_ns - begun_ns);
     /* Rounded up or down by chance, so that short runs are not lost. */
     actor->busy +=
         (uint32_t)((busy_ns + (draw(profile) & (PROFILE_UNIT_NS - 1))) / PROFILE_UNIT_NS);

@@ -28,6 +28,11 @@ void profile_init(struct profile *profile, unsigned shard_index);
 static inline void profile_observe_next(struct profile *profile) {
     profile->runs_left = profile->interval = 1;
 }
+/* The same, and it stands for those since the last. */
+static inline void profile_observe_soon(struct profile *profile) {
+    profile->interval = profile->interval - profile->runs_left + 1;
+    profile->runs_left = 1;
+}
 /* An observed run begins and has ended: the actor's busy time. The clock as it is then. */
 uint64_t profile_run_begin(struct shard *shard);
 void profile_run_end(struct shard *shard, struct actor *actor, uint64_t begun_ns);

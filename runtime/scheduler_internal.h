@@ -30,11 +30,11 @@
 
 #define TURN_MESSAGES_MAX 2048u     /* then the reactor is polled */
 #define TURN_ACTOR_MESSAGES_MAX 64u /* then it is the next actor's turn */
-#define TURN_NS_MAX 500000u         /* asked about every TURN_CLOCK_RUNS actors */
-#define TURN_CLOCK_RUNS 16u
-#define TURN_ARRIVALS_MAX 1024u /* per lane */
-#define SPAWN_DEPTH_MAX 64u     /* init that spawns whose init spawns ... */
-#define SWEEP_PARTS 16u         /* of the table, in the shortest idle_ms */
+#define TURN_NS_MAX 500000u         /* of all its actors; and of one, see turn_share_adapt */
+#define TURN_CLOCK_UNITS 128u       /* messages and runs between two looks at the clock */
+#define TURN_ARRIVALS_MAX 1024u     /* per lane */
+#define SPAWN_DEPTH_MAX 64u         /* init that spawns whose init spawns ... */
+#define SWEEP_PARTS 16u             /* of the table, in the shortest idle_ms */
 #define SWEEP_NS_MIN 1000000u
 #define SWEEP_SLOTS_MAX 4096u /* in one turn */
 #define NAMES_MAX 4096u       /* of the node */
@@ -86,9 +86,9 @@ struct shard {
     struct blame blame;
     struct escape *escape;
     struct actor *run_head, *run_tail;
-    unsigned turn_budget;     /* messages left in this turn */
-    unsigned turn_clock_runs; /* actors until the clock is asked */
-    unsigned actor_messages;  /* of the running actor in this turn */
+    unsigned turn_budget;    /* messages left in this turn */
+    unsigned turn_clock_at;  /* what is left when the clock is asked */
+    unsigned actor_messages; /* of the running actor in this turn */
     unsigned spawn_depth;
     struct profile profile;
     struct message *next_turn, **next_turn_end; /* to be posted when it begins, in order */

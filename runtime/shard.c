@@ -5,8 +5,10 @@
  *   shard_step: clock ─► arrivals (lanes, inbox) ─► timers ─► idle actors ─► run queue ─► publish
  *
  * An actor is in the run queue once while it has messages, and goes to its end again when its share
- * of a turn is used. A turn ends after TURN_MESSAGES_MAX messages or TURN_NS_MAX, then the reactor
- * is polled.
+ * of a turn is used. A turn ends after TURN_MESSAGES_MAX messages, or at the first look at the
+ * clock after TURN_NS_MAX, which is taken when TURN_CLOCK_UNITS messages and runs have passed; then
+ * the reactor is polled. So that one actor with slow handlers cannot make a turn 64 of them long,
+ * the share of its class shrinks to what fits (turn_share_adapt).
  *
  * Sleeping: the shard says that it sleeps, then looks once more at what others may have published;
  * a sender publishes, then looks whether the shard sleeps. Both orders are sequentially consistent,
@@ -116,6 +118,8 @@ static void turn_leave(struct shard *shard, struct actor *actor) {
     actor->handled += shard->actor_messages;
     unsigned used = shard->actor_messages + 1;
     shard->turn_budget -= used < shard->turn_budget ? used : shard->turn_budget;
+    if (__builtin_expect(class->share < TURN_ACTOR_MESSAGES_MAX, 0))
+        shard->turn_clock_at = shard->turn_budget; /* it is slow: look at the clock */
     actor->flags &= ~(uint32_t)ACTOR_IS_ON_STACK;
     shard->running.actor = NULL;
     __atomic_store_n(&shard->watch_class, NULL, __ATOMIC_RELAXED);
@@ -153,9 +157,9 @@ static inline void run_messages(struct shard *shard, struct actor *actor) {
     uint64_t begun_ns = 0;
     if (__builtin_expect(observed, 0)) {
         begun_ns = profile_run_begin(shard);
-        mailbox_run_observed(shard, actor, TURN_ACTOR_MESSAGES_MAX, begun_ns);
+        mailbox_run_observed(shard, actor, actor->class->share, begun_ns);
     } else {
-        mailbox_run(shard, actor, TURN_ACTOR_MESSAGES_MAX);
+        mailbox_run(shard, actor, actor->class->share);
     }
     shard->blame.describe = NULL; /* it was a message's, not this turn's end's */
     if (class->after_turn && shard->actor_messages)
@@ -193,10 +197,13 @@ static uint64_t clock_read(const struct shard *shard) {
 
 static void run_queue(struct shard *shard) {
     while (shard->run_head && shard->turn_budget) {
-        if (shard->turn_clock_runs-- == 0) {
-            shard->turn_clock_runs = TURN_CLOCK_RUNS;
-            if (clock_read(shard) - shard->now_ns > TURN_NS_MAX)
+        if (shard->turn_budget <= shard->turn_clock_at) {
+            shard->turn_clock_at =
+                shard->turn_budget > TURN_CLOCK_UNITS ? shard->turn_budget - TURN_CLOCK_UNITS : 0;
+            if (clock_read(shard) - shard->now_ns > TURN_NS_MAX) {
+                profile_observe_soon(&shard->profile); /* somebody here is slow */
                 return;
+            }
         }
         struct actor *actor = dequeue(shard);
         if (__builtin_expect(actor->flags & ACTOR_IS_FREE, 0))
@@ -211,7 +218,7 @@ static void run_turn(struct shard *shard) {
     struct escape escape = {.outer = NULL};
     shard->escape = &escape;
     shard->turn_budget = TURN_MESSAGES_MAX;
-    shard->turn_clock_runs = TURN_CLOCK_RUNS;
+    shard->turn_clock_at = TURN_MESSAGES_MAX - TURN_CLOCK_UNITS;
     if (_setjmp(escape.environment) != 0)
         recover(shard);
     run_queue(shard);

@@ -301,6 +301,30 @@ static void init_that_fails_in_a_restart_is_tried_again(void **state) {
     stop_all(runtime, ACTOR_SHUTDOWN);
 }
 
+static void child_that_cannot_start_ends_those_before_it(void **state) {
+    for (int below = 0; below < 2; below++) { /* of the root; of a supervisor below it */
+        static const struct supervisor_child nested[] = {CHILD(n1), {.supervisor = &inner}};
+        struct supervisor_spec spec = one_for_one;
+        struct runtime_options options = {.shards = 1, .root = &spec, .actors_max = 1000};
+        memset(&seen, 0, sizeof seen);
+        seen.init_failures[3] = 1;
+        if (below) {
+            spec.children = nested;
+            spec.child_count = 2;
+        }
+        struct runtime *runtime = fixture_create_with(&options);
+        runtime_start_root(runtime);
+        fixture_run_ms(runtime, 100);
+        assert_int_equal(runtime->start_error, -EAGAIN);
+        if (below)
+            assert_order((int[]){1, 2, -1, -2}, 4);
+        else
+            assert_order((int[]){1, 2, -2, -1}, 4);
+        assert_int_equal(seen.reasons[2], below ? ACTOR_KILLED : ACTOR_SHUTDOWN);
+        stop_all(runtime, SUPERVISOR_ESCALATED);
+    }
+}
+
 static void inner_supervisor_that_gives_up_is_restarted_by_the_outer(void **state) {
     static const struct supervisor_child children[] = {CHILD(n1), {.supervisor = &inner}};
     static const struct supervisor_spec spec = {
@@ -555,6 +579,7 @@ int main(void) {
         cmocka_unit_test(too_many_restarts_within_the_period_end_the_supervisor),
         cmocka_unit_test(restarts_spread_over_more_than_the_period_are_endured),
         cmocka_unit_test(init_that_fails_in_a_restart_is_tried_again),
+        cmocka_unit_test(child_that_cannot_start_ends_those_before_it),
         cmocka_unit_test(inner_supervisor_that_gives_up_is_restarted_by_the_outer),
         cmocka_unit_test(one_for_all_restarts_all_in_order),
         cmocka_unit_test(rest_for_one_restarts_those_behind),
