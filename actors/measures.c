@@ -2,13 +2,17 @@
 #include "actors/measures.h"
 
 #include "actors/node.h"
+#include "storage/meta.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DAY_MS 86400000ull
-#define RANK_MAX (64u - SKETCH_BITS + 1)
+#define SKETCH_BITS 12u
+#define RANK_MAX FORMAT_REGISTER_MAX
+_Static_assert(FORMAT_REGISTERS == 1u << SKETCH_BITS, "a register for each first bits of a hash");
+_Static_assert(FORMAT_REGISTER_MAX == 64 - SKETCH_BITS + 1, "the rest of it is all zeros");
 
 #define read_of(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define write_to(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
@@ -98,14 +102,14 @@ static uint64_t mix(uint64_t x) {
     return x ^ x >> 33;
 }
 
-void sketch_add(struct sketch *sketch, uint64_t day, uint64_t user) {
+void sketch_add(struct record_active *sketch, uint64_t day, uint64_t user) {
     uint64_t hash = mix(user + 0x9e3779b97f4a7c15ull);
     uint8_t *at = &sketch->registers[hash >> (64 - SKETCH_BITS)];
     uint64_t rest = hash << SKETCH_BITS;
     uint8_t rank = rest ? (uint8_t)(__builtin_clzll(rest) + 1) : RANK_MAX;
     if (sketch->day != day) {
         write_to(sketch->day, 0); /* a reader meanwhile sees no day, not yesterday's users today */
-        for (unsigned i = 0; i < SKETCH_REGISTERS; i++)
+        for (unsigned i = 0; i < FORMAT_REGISTERS; i++)
             write_to(sketch->registers[i], 0);
         write_to(sketch->day, day);
     }
@@ -113,10 +117,10 @@ void sketch_add(struct sketch *sketch, uint64_t day, uint64_t user) {
         write_to(*at, rank);
 }
 
-void sketch_merge(struct sketch *into, const struct sketch *from) {
+void sketch_merge(struct record_active *into, const struct record_active *from) {
     if (read_of(from->day) != into->day)
         return;
-    for (unsigned i = 0; i < SKETCH_REGISTERS; i++) {
+    for (unsigned i = 0; i < FORMAT_REGISTERS; i++) {
         uint8_t rank = read_of(from->registers[i]);
         if (rank > into->registers[i])
             into->registers[i] = rank;
@@ -124,11 +128,11 @@ void sketch_merge(struct sketch *into, const struct sketch *from) {
 }
 
 /* The paper's estimate, and while registers are empty and it is small, linear counting. */
-uint64_t sketch_count(const struct sketch *sketch) {
-    const double m = SKETCH_REGISTERS, alpha = 0.7213 / (1 + 1.079 / m);
+uint64_t sketch_count(const struct record_active *sketch) {
+    const double m = FORMAT_REGISTERS, alpha = 0.7213 / (1 + 1.079 / m);
     double sum = 0;
     unsigned empty = 0;
-    for (unsigned i = 0; i < SKETCH_REGISTERS; i++) {
+    for (unsigned i = 0; i < FORMAT_REGISTERS; i++) {
         sum += 1.0 / (double)(1ull << sketch->registers[i]);
         empty += sketch->registers[i] == 0;
     }
@@ -146,8 +150,46 @@ void measure_user_active(uint64_t user, uint64_t wall_ms) {
 }
 
 uint64_t measure_users_active(const struct node *node, uint64_t day) {
-    struct sketch sum = {.day = day};
+    struct record_active sum = {.day = day};
     for (unsigned i = 0; node->measures && i < node->shards; i++)
         sketch_merge(&sum, &node->measures[i].days[day % 2]);
     return sketch_count(&sum);
+}
+
+/* --- over restarts -----------------------------------------------------------------------------
+ */
+
+int measures_load(struct measures *measures, struct engine *engine) {
+    int error = 0;
+    for (unsigned parity = 0; parity < 2 && !error; parity++)
+        error = meta_read_active(engine, parity, &measures[0].days[parity]);
+    if (error)
+        memset(measures[0].days, 0, sizeof(measures[0].days));
+    return error;
+}
+
+/* Grows with every change of a sketch, and is another one's on another day. */
+static uint64_t sketch_sum(const struct record_active *sketch) {
+    uint64_t sum = sketch->day << 32;
+    for (unsigned i = 0; i < FORMAT_REGISTERS; i++)
+        sum += sketch->registers[i];
+    return sum;
+}
+
+bool measures_save(const struct node *node, uint64_t wall_ms, struct measures_saved *saved,
+                   struct write_batch *batch) {
+    bool grown = false;
+    if (!node->measures)
+        return false;
+    for (uint64_t day = wall_ms / DAY_MS, last = day - 1; day >= last; day--) {
+        struct record_active sketch = {.day = day};
+        for (unsigned i = 0; i < node->shards; i++)
+            sketch_merge(&sketch, &node->measures[i].days[day % 2]);
+        uint64_t sum = sketch_sum(&sketch);
+        if (sum == day << 32 || sum == saved->sums[day % 2])
+            continue;
+        saved->sums[day % 2] = sum;
+        grown |= meta_put_active(batch, &sketch) == 0;
+    }
+    return grown;
 }

@@ -11,9 +11,13 @@
 #ifndef TERN_ACTORS_MEASURES_H
 #define TERN_ACTORS_MEASURES_H
 
+#include "storage/batch.h"
+#include "storage/format.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
+struct engine;
 struct node;
 
 enum measure_kind {
@@ -33,21 +37,25 @@ struct measure {
     uint64_t sum_ms;
 };
 
-#define SKETCH_BITS 12u
-#define SKETCH_REGISTERS (1u << SKETCH_BITS)
-struct sketch {
-    uint64_t day; /* since 1970, UTC */
-    uint8_t registers[SKETCH_REGISTERS];
-};
-
 struct measures {
     struct measure of[MEASURE_KINDS];
     uint64_t messages_accepted;
-    struct sketch days[2]; /* a day's is at `day` modulo 2: today's and yesterday's */
+    struct record_active days[2]; /* a day's is at `day` modulo 2: today's and yesterday's */
 } __attribute__((aligned(64)));
 
 /* One for each shard, or NULL: out of memory. Free with free(). */
 struct measures *measures_create(unsigned shards);
+
+/* What was counted of a day before a restart is counted on. Before the runtime starts: BLOCKS. 0,
+ * or as meta_read_active; then it begins anew. */
+int measures_load(struct measures *measures, struct engine *engine);
+/* Appends the sketches that have grown since the last time to the batch; false: none has, or
+ * nothing is measured. `saved` is the caller's, zero at first. Any thread. */
+struct measures_saved {
+    uint64_t sums[2]; /* by the day's parity */
+};
+bool measures_save(const struct node *node, uint64_t wall_ms, struct measures_saved *saved,
+                   struct write_batch *batch);
 
 /* For actors; nothing happens on a node that has no measures. */
 void measure_time(enum measure_kind kind, uint64_t ms);
@@ -66,9 +74,9 @@ uint64_t measure_users_active(const struct node *node, uint64_t day);
  */
 
 /* A sketch of an earlier day is emptied first. */
-void sketch_add(struct sketch *sketch, uint64_t day, uint64_t user);
+void sketch_add(struct record_active *sketch, uint64_t day, uint64_t user);
 /* `into` takes what `from` has, if it is of the same day. */
-void sketch_merge(struct sketch *into, const struct sketch *from);
-uint64_t sketch_count(const struct sketch *sketch);
+void sketch_merge(struct record_active *into, const struct record_active *from);
+uint64_t sketch_count(const struct record_active *sketch);
 
 #endif

@@ -8,6 +8,7 @@
  *
  *     accepted ─► asking ─(whole head)─► answered and closed, or closed at its time
  */
+#include "actors/measures.h"
 #include "actors/messages.h"
 #include "actors/metrics_text.h"
 #include "actors/node.h"
@@ -22,6 +23,8 @@
 #define HEAD_BYTES_MAX 2048
 #define TICK_MS 1000
 #define CLIENT_MS_MAX 10000
+#define SAVE_MS 60000
+#define SAVE_BYTES_MAX (3u * RECORD_ACTIVE_SIZE)
 
 struct client {
     struct socket_id socket; /* none: a free place */
@@ -33,6 +36,7 @@ struct client {
 struct metrics {
     struct client clients[CLIENTS_MAX];
     struct actor_timer tick;
+    struct measures_saved saved;
 };
 
 static struct client *find(struct metrics *metrics, struct socket_id socket) {
@@ -150,6 +154,32 @@ static void metrics_on_tick(void *state, struct message **message) {
     metrics->tick = some ? actor_timer_start(TICK_MS, METRICS_TICK, 0) : (struct actor_timer){0};
 }
 
+/* --- who was active is kept over restarts -----------------------------------------------------
+ */
+
+/* Unsynced and unanswered: if it is lost, a minute is, or it is written the next time but one. */
+static void save(struct metrics *metrics) {
+    struct actor_id committer = actor_whereis(COMMITTER_NAME);
+    struct write_batch batch;
+    write_batch_init(&batch, SAVE_BYTES_MAX);
+    if (committer.bits && measures_save(node_current(), actor_wall_ms(), &metrics->saved, &batch)) {
+        struct engine_bytes bytes = write_batch_bytes(&batch);
+        struct message *message = message_create(COMMITTER_COMMIT, sizeof(struct commit_request));
+        *message_as(message, struct commit_request) = (struct commit_request){.sync = 0};
+        message->blob = blob_copy_of(bytes.data, bytes.size);
+        if (actor_send(committer, &message) != 0) {
+            message_destroy(message);
+            metrics->saved = (struct measures_saved){0}; /* the next time, then */
+        }
+    }
+    write_batch_finish(&batch);
+}
+
+static void metrics_on_save(void *state, struct message **message) {
+    save(state);
+    actor_timer_start(SAVE_MS, METRICS_SAVE, 0);
+}
+
 /* --- life --------------------------------------------------------------------------------------
  */
 
@@ -162,7 +192,14 @@ static int metrics_init(void *state, const void *argument) {
             return error;
         }
     }
+    if (node->measures)
+        actor_timer_start(SAVE_MS, METRICS_SAVE, 0);
     return 0;
+}
+
+static void metrics_terminate(void *state, int reason) {
+    if (reason == ACTOR_SHUTDOWN)
+        save(state);
 }
 
 static const struct actor_handler handlers[] = {
@@ -170,12 +207,14 @@ static const struct actor_handler handlers[] = {
     [SOCKET_DATA] = {"data", metrics_on_data},
     [SOCKET_CLOSED] = {"closed", metrics_on_closed},
     [METRICS_TICK] = {"tick", metrics_on_tick},
+    [METRICS_SAVE] = {"save", metrics_on_save},
 };
 
 const struct actor_class metrics_class = {
     .name = "metrics",
     .state_bytes = sizeof(struct metrics),
     .init = metrics_init,
+    .terminate = metrics_terminate,
     .handlers = handlers,
     .handler_count = sizeof(handlers) / sizeof(handlers[0]),
 };

@@ -44,7 +44,9 @@ struct summed {
     { __VA_ARGS__ }
 #define SUMS(sums) sums, sizeof(sums) / sizeof((sums)[0])
 
-static const struct sum tried[] = {{NULL, EVENTS("websocket_tried")}};
+static const struct sum tried[] = {
+    {NULL, EVENTS("websocket_tried", "proxy_junk", "accept_connections_max", "accept_table_full",
+                  "accept_failed")}};
 static const struct sum succeeded[] = {{NULL, EVENTS("handshake_done")}};
 static const struct sum registrations[] = {{NULL, EVENTS("registered")}};
 static const struct sum codes[] = {{NULL, EVENTS("code_sent")}};
@@ -61,8 +63,9 @@ static const struct sum delivery_failures[] = {
 };
 
 static const struct sum sheds[] = {
-    {"connection", EVENTS("accept_connections_max", "accept_address_max", "accept_address_rate",
-                          "accept_no_room", "accept_table_full", "stranger_refused")},
+    {"connection",
+     EVENTS("accept_connections_max", "accept_address_max", "accept_address_rate", "accept_no_room",
+            "accept_table_full", "accept_address_blamed", "connection_blamed", "stranger_refused")},
     {"request", EVENTS("request_limited", "request_overloaded", "discover_limited")},
     {"send", EVENTS("send_limited", "send_too_many_peers", "deliver_unsent", "deliver_refused_full",
                     "deliver_refused_overloaded")},
@@ -96,7 +99,8 @@ static const struct sum errors[] = {
 
 static const struct summed metrics[] = {
     {"handshakes_tried_total", NULL,
-     "WebSocket handshakes that were begun, those included that were no valid request.",
+     "WebSocket handshakes that were begun, with those that were no valid request and those of "
+     "connections for which there was no place.",
      SUMS(tried)},
     {"handshakes_succeeded_total", NULL, "Those that ended with a device that had proven its key.",
      SUMS(succeeded)},

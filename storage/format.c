@@ -372,3 +372,24 @@ int record_number_decode(struct engine_bytes value, uint64_t *number) {
     *number = read;
     return 0;
 }
+
+void record_active_encode(const struct record_active *active, uint8_t bytes[RECORD_ACTIVE_SIZE]) {
+    uint8_t *at = write_number(bytes, RECORD_VERSION, 1);
+    write_bytes(write_number(at, active->day, 8), active->registers, FORMAT_REGISTERS);
+}
+
+int record_active_decode(struct engine_bytes value, struct record_active *active) {
+    struct reader reader = reader_of(value);
+    int error = read_version(&reader);
+    if (error)
+        return error;
+    uint64_t day = read_number(&reader, 8);
+    const uint8_t *registers = read_bytes(&reader, FORMAT_REGISTERS);
+    for (unsigned i = 0; registers && i < FORMAT_REGISTERS; i++)
+        reader.damaged |= registers[i] > FORMAT_REGISTER_MAX;
+    if (!registers || !read_whole(&reader))
+        return -EBADMSG;
+    active->day = day;
+    memcpy(active->registers, registers, FORMAT_REGISTERS);
+    return 0;
+}

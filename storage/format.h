@@ -227,4 +227,15 @@ int record_queued_decode(struct engine_bytes value, struct record_queued *queued
 void record_number_encode(uint64_t number, uint8_t bytes[RECORD_NUMBER_SIZE]);
 int record_number_decode(struct engine_bytes value, uint64_t *number);
 
+/* Who was active on a day, as a sketch (actors/measures.h): registers of a HyperLogLog. */
+#define FORMAT_REGISTERS 4096
+#define FORMAT_REGISTER_MAX 53
+struct record_active {
+    uint64_t day; /* since 1970, UTC */
+    uint8_t registers[FORMAT_REGISTERS];
+};
+#define RECORD_ACTIVE_SIZE (9 + FORMAT_REGISTERS)
+void record_active_encode(const struct record_active *active, uint8_t bytes[RECORD_ACTIVE_SIZE]);
+int record_active_decode(struct engine_bytes value, struct record_active *active);
+
 #endif

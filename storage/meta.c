@@ -43,6 +43,30 @@ int meta_put_user_high(struct write_batch *batch, uint64_t high) {
     return put_number(batch, key_user_high, high);
 }
 
+static struct engine_bytes active_key(unsigned parity) {
+    return text(parity ? "active/1" : "active/0");
+}
+
+int meta_put_active(struct write_batch *batch, const struct record_active *active) {
+    uint8_t bytes[RECORD_ACTIVE_SIZE];
+    record_active_encode(active, bytes);
+    return write_batch_put(batch, ENGINE_META, active_key(active->day % 2),
+                           (struct engine_bytes){bytes, sizeof(bytes)});
+}
+
+int meta_read_active(struct engine *engine, unsigned parity, struct record_active *active) {
+    uint8_t bytes[RECORD_ACTIVE_SIZE];
+    size_t size = 0;
+    int error = engine_get(engine, ENGINE_META, active_key(parity), bytes, sizeof(bytes), &size);
+    if (error == -ENOENT) {
+        *active = (struct record_active){0};
+        return 0;
+    }
+    if (error == -ENOBUFS)
+        return -EBADMSG;
+    return error ? error : record_active_decode((struct engine_bytes){bytes, size}, active);
+}
+
 /* Make the start and, in a new store, the format durable. A nearly full disk must not keep a node
  * from starting, since only a running one can hand out and delete mail. */
 static int write_boot(struct engine *engine, uint64_t boot) {

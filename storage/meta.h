@@ -33,4 +33,13 @@ int meta_begin(struct engine *engine, struct meta *meta, uint64_t *format);
 #define META_USER_BLOCK 1024
 int meta_put_user_high(struct write_batch *batch, uint64_t high);
 
+/*
+ * Who was active on a day: one sketch is kept of the last even day, one of the last odd one.
+ * meta_read_active BLOCKS; `parity` is the day's, 0 or 1; a sketch of day 0 when there is none;
+ * otherwise as the engine, -EBADMSG or -EPROTONOSUPPORT.
+ */
+struct record_active;
+int meta_put_active(struct write_batch *batch, const struct record_active *active);
+int meta_read_active(struct engine *engine, unsigned parity, struct record_active *active);
+
 #endif

@@ -51,6 +51,12 @@ static void fuzz_small(struct engine_bytes value) {
         CHECK(format_key_aside(user, device, user).size == 23);
         CHECK(format_key_account(user).size == 11);
     }
+    struct record_active active;
+    uint8_t active_bytes[RECORD_ACTIVE_SIZE];
+    if (record_active_decode(value, &active) == 0) {
+        record_active_encode(&active, active_bytes);
+        check_same(active_bytes, RECORD_ACTIVE_SIZE, value);
+    }
     if (record_phone_decode(value, &user) == 0) {
         record_phone_encode(user, bytes);
         check_same(bytes, RECORD_PHONE_SIZE, value);

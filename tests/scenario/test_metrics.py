@@ -108,3 +108,15 @@ def test_a_crash_is_counted(node):
     node.kill_child()
     wait_until(lambda: node.log_text().count("is ready") == 2, 30, "the restart")
     assert samples(node)["tern_node_crashes_total", ""] == 1
+
+
+def test_who_was_active_today_is_known_after_a_restart(node):
+    def active():
+        now = samples(node)
+        return now["tern_active_users", 'day="today"'] + now["tern_active_users", 'day="yesterday"']
+    asyncio.run(chat(node))
+    before = active()
+    assert before >= 2
+    node.stop()
+    node.start()
+    assert active() == before  # nobody has come back yet

@@ -180,6 +180,9 @@ static void quarantine_begin(struct served *served, const char *crashes) {
     const struct seams *seams = seams_system();
     struct quarantine_now now = {seams->wall_ms(seams->context),
                                  seams->monotonic_ns(seams->context) / 1000000};
+    int unread = served->node.measures ? measures_load(served->node.measures, served->engine) : 0;
+    if (unread)
+        log_warning("who was active before is not known: %s", strerror(-unread));
     served->quarantine = quarantine_read(crashes, now);
     served->node.quarantine = served->quarantine;
     if (quarantine_mails(served->quarantine))

@@ -434,6 +434,29 @@ static void records_of_a_false_size_are_damaged(void **state) {
     }
 }
 
+static void who_was_active_is_as_written_down(void **state) {
+    static struct record_active active = {.day = 0x0102030405060708}, read;
+    static uint8_t bytes[RECORD_ACTIVE_SIZE + 1];
+    active.registers[0] = 7;
+    active.registers[FORMAT_REGISTERS - 1] = FORMAT_REGISTER_MAX;
+    record_active_encode(&active, bytes);
+    assert_memory_equal(bytes, "\1\1\2\3\4\5\6\7\10\7\0", 11);
+    assert_int_equal(bytes[RECORD_ACTIVE_SIZE - 1], FORMAT_REGISTER_MAX);
+    struct engine_bytes value = {bytes, RECORD_ACTIVE_SIZE};
+    assert_int_equal(record_active_decode(value, &read), 0);
+    assert_memory_equal(&read, &active, sizeof(active));
+    for (size_t size = 0; size <= sizeof(bytes); size += size < 16 ? 1 : RECORD_ACTIVE_SIZE - 17) {
+        value.size = size;
+        assert_int_equal(record_active_decode(value, &read),
+                         size == RECORD_ACTIVE_SIZE ? 0 : -EBADMSG);
+    }
+    value.size = RECORD_ACTIVE_SIZE;
+    bytes[20] = FORMAT_REGISTER_MAX + 1;
+    assert_int_equal(record_active_decode(value, &read), -EBADMSG);
+    bytes[0] = 2;
+    assert_int_equal(record_active_decode(value, &read), -EPROTONOSUPPORT);
+}
+
 static void a_newer_version_is_named_as_such(void **state) {
     uint8_t bytes[64] = {2};
     struct engine_bytes value = {bytes, sizeof(bytes)};
@@ -462,6 +485,7 @@ int main(void) {
         cmocka_unit_test(mail_is_as_written_down),
         cmocka_unit_test(status_is_as_written_down),
         cmocka_unit_test(records_of_a_false_size_are_damaged),
+        cmocka_unit_test(who_was_active_is_as_written_down),
         cmocka_unit_test(a_newer_version_is_named_as_such),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,6 +82,31 @@ static void meta_refuses_damage(void **state) {
     store_close(&store);
 }
 
+static void meta_keeps_who_was_active_on_two_days(void **state) {
+    struct store store;
+    static struct record_active day, found;
+    store_open(&store, STORE_MEMORY);
+    assert_int_equal(meta_read_active(store.engine, 1, &found), 0);
+    assert_int_equal(found.day, 0);
+    for (uint64_t number = 100; number < 103; number++) {
+        struct write_batch batch;
+        write_batch_init(&batch, 1 << 16);
+        day.day = number;
+        day.registers[number] = 9;
+        assert_int_equal(meta_put_active(&batch, &day), 0);
+        store_commit(store.engine, &batch);
+    }
+    assert_int_equal(meta_read_active(store.engine, 0, &found), 0);
+    assert_int_equal(found.day, 102);
+    assert_int_equal(found.registers[102], 9);
+    assert_int_equal(meta_read_active(store.engine, 1, &found), 0);
+    assert_int_equal(found.day, 101);
+    assert_int_equal(found.registers[102], 0);
+    store_put(store.engine, ENGINE_META, TEXT("active/1"), TEXT("\001234567890"));
+    assert_int_equal(meta_read_active(store.engine, 1, &found), -EBADMSG);
+    store_close(&store);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(meta_counts_starts_and_none_comes_twice),
@@ -90,6 +115,7 @@ int main(void) {
         cmocka_unit_test(meta_keeps_the_high_mark_of_users),
         cmocka_unit_test(meta_refuses_a_newer_store_and_leaves_it_alone),
         cmocka_unit_test(meta_refuses_damage),
+        cmocka_unit_test(meta_keeps_who_was_active_on_two_days),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
