@@ -46,6 +46,7 @@ struct admin_session {
     struct actor_timer deadline;
     struct {
         struct inspect_gather gather;
+        uint32_t left; /* rows that quarantine may yet list */
     } work;
 };
 
@@ -85,5 +86,10 @@ void admin_node(struct admin_session *session, const struct admin_request *reque
 void admin_shards(struct admin_session *session, const struct admin_request *request);
 void admin_classes(struct admin_session *session, const struct admin_request *request);
 void admin_events(struct admin_session *session, const struct admin_request *request);
+void admin_quarantine(struct admin_session *session, const struct admin_request *request);
+void admin_quarantine_on_message(struct admin_session *session, struct message **message);
+void admin_release(struct admin_session *session, const struct admin_request *request);
+void admin_drop(struct admin_session *session, const struct admin_request *request);
+void admin_quarantine_on_done(struct admin_session *session, struct message **message);
 
 #endif

@@ -180,9 +180,14 @@ const char *admin_id_text(struct actor_id actor, char text[32]) {
 static void admin_commands(struct admin_session *session, const struct admin_request *request);
 
 static const struct admin_command commands[] = {
-    {"commands", admin_commands, NULL, NULL}, {"node", admin_node, NULL, NULL},
-    {"shards", admin_shards, NULL, NULL},     {"classes", admin_classes, NULL, NULL},
+    {"commands", admin_commands, NULL, NULL},
+    {"node", admin_node, NULL, NULL},
+    {"shards", admin_shards, NULL, NULL},
+    {"classes", admin_classes, NULL, NULL},
     {"events", admin_events, NULL, NULL},
+    {"quarantine", admin_quarantine, admin_quarantine_on_message, NULL},
+    {"release", admin_release, admin_quarantine_on_done, NULL},
+    {"drop", admin_drop, admin_quarantine_on_done, NULL},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mail that brings the node down twice is set aside. Accuses: actors/quarantine, runtime/crash_posix, runtime/heart."""
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -8,9 +9,10 @@ import subprocess
 import websockets.exceptions
 
 from foreign import Device
-from harness import NODE, ROOT, wait_until
+from harness import BIN, NODE, ROOT, wait_until
 
 FAULTS = os.path.join(ROOT, "build", "test-bin", "tern-node-faults")
+SHELL = os.path.join(BIN, "tern-shell")
 LOST = (OSError, websockets.exceptions.WebSocketException, asyncio.TimeoutError, EOFError)
 
 
@@ -121,3 +123,56 @@ def check_records(node):
         assert "\nclass: connection\n" in text and "\naddress: 0x10\n" in text and text.endswith("\nend\n")
         assert path in node.log_text(), "the heart says where it is"
     assert "set aside: it brought the node down twice" in node.log_text()
+
+
+def shell(node, command):
+    result = subprocess.run([SHELL, "--data", node.data, "--json", "-c", command], capture_output=True, text=True, timeout=30)
+    return result.returncode, json.loads(result.stdout or "null")
+
+
+def test_an_operator_releases_and_drops_on_a_running_node(make_node):
+    node = make_node(program=FAULTS, environment={"TERN_FAULT_CRASH": "p0ison"})
+
+    async def scenario():
+        ada, ben = Device(node.url), Device(node.url)
+        for i, person in enumerate((ada, ben)):
+            await person.connect()
+            await person.register("+1555000210%d" % i, "Person %d" % i, node.code)
+        assert shell(node, "quarantine") == (0, [])
+        await ben.close()
+        await ada.send(ben.user, b"this is p0ison")
+        await crash_by_fetching(node, ben)
+        await come_back(ben)
+        wait_until(lambda: len(shell(node, "quarantine")[1]) == 1, what="the set aside mail")
+        row = shell(node, "quarantine")[1][0]
+        assert (row["reason"], row["kind"], row["from"]) == ("crash", "mail", "%d/%d" % (ada.user, ada.device))
+        assert "p0ison" not in json.dumps(row)
+        entry = row["entry"]
+        assert shell(node, "release 1/2 --yes")[0] != 0 and shell(node, "drop 1/2/3 --yes")[0] != 0
+        # Released, it may bring the node down again: it must do so twice to be set aside again.
+        await ben.close()
+        assert shell(node, "release %s --yes" % entry)[0] == 0
+        assert shell(node, "quarantine") == (0, [])
+        assert node.metric('tern_events_total{name="quarantine_released"}') == 1
+        for crashes in (3, 4):
+            for _ in range(200):
+                try:
+                    await asyncio.wait_for(ben.connect(), 5)
+                    await ben.receive(1, 10)
+                    raise AssertionError("the mail came through")
+                except LOST:
+                    if len(records(node)) == crashes:
+                        break
+                    await asyncio.sleep(0.1)
+            wait_until(lambda: node.log_text().count("is ready") == crashes + 1, what="the restart")
+        await come_back(ben)
+        wait_until(lambda: len(shell(node, "quarantine")[1]) == 1, what="the mail set aside again")
+        again = shell(node, "quarantine")[1][0]["entry"]
+        assert again != entry
+        assert shell(node, "drop %s --yes" % again)[0] == 0 and shell(node, "quarantine") == (0, [])
+        await come_back(ada)
+        await ada.send(ben.user, b"and on")
+        await ben._until(lambda: any(m[8] == b"and on" for m in ben.mail), 20)
+
+    asyncio.run(asyncio.wait_for(scenario(), 150))
+    assert "asks to drop entry" in node.log_text()
