@@ -69,7 +69,7 @@ void mailbox_cut(struct device *device, uint8_t notice, uint16_t close_code) {
 /* The first mail that was in flight may be why the device has gone. When a node drains, or when the
  * connection failed on our side, it is not. */
 static void note_suspect(struct mailbox *mailbox, struct device *device) {
-    const struct queue *queue = &device->queue;
+    const struct queue *queue = queue_of(device);
     uint64_t index = queue->head;
     while (index < queue->sent && (queue_at(queue, index)->state == ENTRY_GONE ||
                                    (queue_at(queue, index)->flags & ENTRY_REFUSED)))
@@ -84,7 +84,7 @@ static void note_suspect(struct mailbox *mailbox, struct device *device) {
     device->suspect_attempts += device->suspect_attempts < UINT8_MAX;
     device->record_due = true;
     if (device->suspect_attempts >= 2)
-        device->record_soon = mailbox->store.records_soon = true;
+        device->record_soon = store_of(mailbox)->records_soon = true;
 }
 
 void mailbox_detach_device(struct mailbox *mailbox, struct device *device, bool device_left) {
@@ -92,10 +92,12 @@ void mailbox_detach_device(struct mailbox *mailbox, struct device *device, bool 
         return;
     device->connection = ACTOR_NOBODY;
     device->empty_due = device->stuck = false;
+    if (!device->queue)
+        return;
     if (device_left)
         note_suspect(mailbox, device);
     queue_store_held(mailbox, device);
-    queue_rewind(&device->queue);
+    queue_rewind(device->queue);
 }
 
 /* --- attaching --- */
@@ -340,17 +342,18 @@ void mailbox_tick_in(struct mailbox *mailbox, uint32_t delay_ms) {
 /* Gives back what was empty since the last tick. A device that left goes when nothing of it is
  * open. */
 static void device_tick(struct mailbox *mailbox, struct device *device) {
-    struct queue *queue = &device->queue;
     mailbox_sends_tick(mailbox, device);
     if (device->stuck) {
         device->stuck = false;
         queue_pump(mailbox, device, NULL);
     }
-    if (!device->busy && queue->ring && queue->head == queue->tail)
-        queue_free(queue);
+    if (!device->busy && device->queue && device->queue->head == device->queue->tail)
+        queue_free(device);
     device->busy = false;
     if (device->present || device->sends.open)
         return;
+    if (device->queue)
+        queue_free(device);
     actor_free(device->sends.ring);
     *device = (struct device){0};
     if (mailbox->reload_due)
@@ -359,8 +362,9 @@ static void device_tick(struct mailbox *mailbox, struct device *device) {
 
 /* When the next tick is needed, as things are; 0: not. */
 static uint32_t tick_needed_ms(const struct mailbox *mailbox) {
-    uint32_t needed_ms = mailbox->peer_count || mailbox->store.committer.bits ? TICK_SHRINK_MS : 0;
-    if (mailbox->absent || mailbox->outgoing || mailbox->reload_due || mailbox->store.flies)
+    const struct store *store = mailbox->store;
+    uint32_t needed_ms = mailbox->peer_count || store ? TICK_SHRINK_MS : 0;
+    if (mailbox->absent || mailbox->outgoing || mailbox->reload_due || (store && store->flies))
         return MAILBOX_TICK_MS;
     for (unsigned i = 0; i < mailbox->slots; i++) {
         const struct device *device = &mailbox->devices[i];
@@ -368,7 +372,7 @@ static uint32_t tick_needed_ms(const struct mailbox *mailbox) {
             continue;
         if (device->sends.open || device->stuck || !device->present)
             return MAILBOX_TICK_MS;
-        bool shrinks = (device->queue.ring && device->queue.head == device->queue.tail) ||
+        bool shrinks = (device->queue && device->queue->head == device->queue->tail) ||
                        (device->sends.ring && device->sends.ok_below == device->sends.next);
         if (shrinks)
             needed_ms = TICK_SHRINK_MS;
@@ -446,8 +450,8 @@ static void mailbox_terminate(void *state, int reason) {
 }
 
 static bool device_rests(const struct device *device) {
-    return !device_is_online(device) && !device->sends.open && !device->queue.held &&
-           !device->paging && !device->flying;
+    return !device_is_online(device) && !device->sends.open &&
+           !(device->queue && device->queue->held) && !device->paging && !device->flying;
 }
 
 /* Nobody is here, nothing is under way. The marks are written, without waiting: they may lag. */

@@ -210,7 +210,7 @@ static struct entry *find_duplicate(struct queue *queue, const struct mailbox_de
 static int check_room(struct mailbox *mailbox, const struct mailbox_deliver *deliver,
                       const struct copy *copy) {
     const struct node_limits *limits = &node_current()->limits;
-    struct queue *queue = &copy->device->queue;
+    struct queue *queue = queue_of(copy->device);
     uint32_t bytes = copy->length + deliver->spans.external_bytes;
     if (queue->mails >= limits->queue_messages_max ||
         queue->tail - queue->head >= QUEUE_ENTRIES_MAX ||
@@ -238,7 +238,7 @@ static int check(struct mailbox *mailbox, const struct mailbox_deliver *deliver,
         return WIRE_CODE_STALE;
     for (int i = 0; i < count; i++) {
         int code = check_room(mailbox, deliver, &copies[i]);
-        if (code && !(deliver->again && find_duplicate(&copies[i].device->queue, deliver)))
+        if (code && !(deliver->again && find_duplicate(queue_of(copies[i].device), deliver)))
             return code;
     }
     return 0;
@@ -285,7 +285,7 @@ static void take(struct mailbox *mailbox, struct message *message, const struct 
     uint32_t fresh = 0;
     deliver->kept.waiting = 1; /* ours, while we look at it */
     for (int i = 0; i < count; i++) {
-        struct queue *queue = &copies[i].device->queue;
+        struct queue *queue = queue_of(copies[i].device);
         struct entry *known = deliver->again ? find_duplicate(queue, deliver) : NULL;
         if (known) {
             join(known, message, &copies[i]);

@@ -171,7 +171,8 @@ struct device {
      * asked for. */
     uint64_t sequence_next, sequence_durable, sequence_reserved;
     uint64_t suspect_sequence;
-    struct queue queue;
+    struct queue *queue;  /* NULL: it is empty, and was for a while (queue_of) */
+    uint64_t queue_index; /* while it is NULL: where it goes on */
     struct sends sends;
 };
 
@@ -243,14 +244,14 @@ struct mailbox {
     struct taker *takers;
     struct refused_sender *refused; /* MAILBOX_REFUSED_MAX of them, or NULL */
 
-    struct store store;
+    struct store *store; /* NULL: nothing was to be written for a while (store_of) */
     struct actor_timer hold_timer, tick_timer;
     uint32_t tick_ms; /* when it fires */
     uint32_t active_ms;
     struct actor_id doubted; /* a connection for whose device the list was read again */
     struct device first;
 };
-_Static_assert(sizeof(struct mailbox) <= 448, "an idle mailbox is small");
+_Static_assert(sizeof(struct mailbox) <= 320, "an idle mailbox is small");
 
 /* --- mailbox.c --- */
 
@@ -337,6 +338,11 @@ void mailbox_entry_refuse(struct mailbox *mailbox, struct entry *entry, int code
 static inline struct entry *queue_at(const struct queue *queue, uint64_t index) {
     return &queue->ring[index & (queue->capacity - 1)];
 }
+/* Made when it is first asked for; what only looks at a queue may find none. */
+struct queue *queue_make(struct device *device);
+static inline struct queue *queue_of(struct device *device) {
+    return device->queue ? device->queue : queue_make(device);
+}
 /* A new last entry, zeroed but for its sequence and times, HELD. NULL: no more room. */
 struct entry *queue_append(struct mailbox *mailbox, struct device *device);
 /* Appends what was loaded from the store. */
@@ -361,7 +367,8 @@ void queue_hold_begin(struct mailbox *mailbox, struct device *device);
 void queue_hold_ends(struct mailbox *mailbox);
 /* Entries that are older than the limit go, and their senders are told. True: there may be more. */
 bool queue_expire(struct mailbox *mailbox, struct device *device);
-void queue_free(struct queue *queue);
+/* One that is empty. */
+void queue_free(struct device *device);
 /* The device has left the account: nothing will be fetched any more. */
 void queue_abandon(struct mailbox *mailbox, struct device *device);
 /* Is there somebody else who is to be told what became of it? */
@@ -405,6 +412,11 @@ bool mailbox_takers_wait(const struct mailbox *mailbox);
 
 /* --- mailbox_store.c --- */
 
+/* Made when it is first asked for. */
+struct store *store_make(struct mailbox *mailbox);
+static inline struct store *store_of(struct mailbox *mailbox) {
+    return mailbox->store ? mailbox->store : store_make(mailbox);
+}
 void store_put(struct mailbox *mailbox, struct device *device, struct entry *entry);
 void store_delete(struct mailbox *mailbox, uint32_t device, uint64_t sequence);
 /* Keeps a copy of an entry aside, for an operator, with what was read of it; `move`: and deletes

@@ -40,13 +40,21 @@ static bool grow(struct queue *queue) {
     return true;
 }
 
-void queue_free(struct queue *queue) {
+struct queue *queue_make(struct device *device) {
+    uint64_t index = device->queue_index;
+    device->queue = actor_allocate(sizeof(*device->queue));
+    *device->queue = (struct queue){.head = index, .sent = index, .sent_top = index, .tail = index};
+    return device->queue;
+}
+
+void queue_free(struct device *device) {
+    struct queue *queue = device->queue;
     CHECK(queue->head == queue->tail);
+    device->queue_index = queue->tail;
+    device->queue = NULL;
     actor_free(queue->ring);
     actor_free(queue->shares);
-    queue->ring = NULL;
-    queue->capacity = 0;
-    queue->shares = NULL;
+    actor_free(queue);
 }
 
 /* Asks for the next block of sequences when half of this one is used. */
@@ -58,7 +66,9 @@ static void reserve(struct device *device) {
 }
 
 struct entry *queue_append(struct mailbox *mailbox, struct device *device) {
-    struct queue *queue = &device->queue;
+    struct queue *queue = queue_of(device);
+    if (!queue->ring)
+        mailbox_tick_in(mailbox, MAILBOX_PATIENCE_MS); /* which gives it back */
     if (queue->tail - queue->head == queue->capacity && !grow(queue))
         return NULL;
     reserve(device);
@@ -75,7 +85,7 @@ struct entry *queue_append(struct mailbox *mailbox, struct device *device) {
 }
 
 void queue_append_stored(struct device *device, const struct entry *entry) {
-    struct queue *queue = &device->queue;
+    struct queue *queue = queue_of(device);
     if (queue->tail - queue->head == queue->capacity && !grow(queue))
         return; /* it stays in the store */
     *queue_at(queue, queue->tail++) = *entry;
@@ -97,7 +107,7 @@ uint64_t queue_find(const struct queue *queue, uint64_t sequence) {
 }
 
 void queue_count(struct device *device, const struct entry *entry) {
-    struct queue *queue = &device->queue;
+    struct queue *queue = queue_of(device);
     if (entry->kind == RECORD_STATUS) {
         queue->statuses++;
         return;
@@ -135,7 +145,7 @@ static void close_gap(struct queue *queue, uint64_t index) {
 }
 
 void queue_remove(struct mailbox *mailbox, struct device *device, uint64_t index, bool erase) {
-    struct queue *queue = &device->queue;
+    struct queue *queue = queue_of(device);
     struct entry *entry = queue_at(queue, index);
     CHECK(entry->state != ENTRY_GONE && !entry->deliver);
     bool written = entry->state == ENTRY_STORED || (entry->flags & ENTRY_FLYING);
@@ -164,12 +174,12 @@ void queue_rewind(struct queue *queue) {
 void queue_store(struct mailbox *mailbox, struct device *device, struct entry *entry) {
     CHECK(entry->state == ENTRY_HELD);
     entry->state = ENTRY_COMMITTING;
-    device->queue.held--;
+    queue_of(device)->held--;
     store_put(mailbox, device, entry);
 }
 
 void queue_store_held(struct mailbox *mailbox, struct device *device) {
-    struct queue *queue = &device->queue;
+    struct queue *queue = queue_of(device);
     uint64_t index = queue->held_low > queue->head ? queue->held_low : queue->head;
     for (; queue->held && index < queue->tail; index++)
         if (queue_at(queue, index)->state == ENTRY_HELD)
@@ -198,7 +208,7 @@ void queue_hold_begin(struct mailbox *mailbox, struct device *device) {
 
 /* Stores what has been held long enough; returns how long the next one still may be, or 0. */
 static uint32_t hold_expire(struct mailbox *mailbox, struct device *device) {
-    struct queue *queue = &device->queue;
+    struct queue *queue = queue_of(device);
     uint32_t patience_ms = hold_ms(device), now_ms = mailbox_now();
     uint64_t index = queue->held_low > queue->head ? queue->held_low : queue->head;
     for (; queue->held && index < queue->tail; index++) {
@@ -222,7 +232,7 @@ void queue_hold_ends(struct mailbox *mailbox) {
     mailbox->hold_timer.bits = 0;
     for (unsigned i = 0; i < mailbox->slots; i++) {
         struct device *device = &mailbox->devices[i];
-        if (!device->number || !device->queue.held)
+        if (!device->number || !device->queue || !device->queue->held)
             continue;
         uint32_t left_ms = hold_expire(mailbox, device);
         if (left_ms && (!next_ms || left_ms < next_ms))
@@ -236,7 +246,7 @@ void queue_hold_ends(struct mailbox *mailbox) {
 /* Does the first in line wait for something that comes soon? Then what is behind it waits too: for
  * its sequence to be durable, or, a status, for company. */
 static bool waits(const struct device *device, uint64_t index) {
-    const struct queue *queue = &device->queue;
+    const struct queue *queue = device->queue; /* the entry is in it */
     const struct entry *first = queue_at(queue, queue->sent);
     return device_is_online(device) && !device->stuck && first->state == ENTRY_HELD &&
            (first->sequence >= device->sequence_durable ||
@@ -247,7 +257,7 @@ static bool waits(const struct device *device, uint64_t index) {
  * could be safe alone, and the earlier be refused by a full disk, or go with this mailbox, and come
  * again behind it. */
 static void store_in_order(struct mailbox *mailbox, struct device *device, uint64_t index) {
-    struct queue *queue = &device->queue;
+    struct queue *queue = queue_of(device);
     const struct entry *last = queue_at(queue, index);
     uint64_t at = queue->held_low > queue->head ? queue->held_low : queue->head;
     for (; last->kind == RECORD_MAIL && queue->held > 1 && at < index; at++) {
@@ -263,7 +273,7 @@ static void store_in_order(struct mailbox *mailbox, struct device *device, uint6
 
 void queue_place(struct mailbox *mailbox, struct device *device) {
     const struct node *node = node_current();
-    struct queue *queue = &device->queue;
+    struct queue *queue = queue_of(device);
     uint64_t index = queue->tail - 1;
     queue_pump(mailbox, device, NULL);
     bool sent = queue->sent > index;
@@ -311,7 +321,7 @@ static int refusal_state(const struct entry *entry) {
 /* Stored mail goes when its sender's mailbox has taken the report; a copy has nobody to tell. */
 static void retire_stored(struct mailbox *mailbox, struct device *device, uint64_t index,
                           int state) {
-    struct entry *entry = queue_at(&device->queue, index);
+    struct entry *entry = queue_at(queue_of(device), index);
     bool told = entry_has_sender(mailbox, entry);
     if (told)
         mailbox_report(mailbox, device, entry, state, true);
@@ -321,7 +331,7 @@ static void retire_stored(struct mailbox *mailbox, struct device *device, uint64
 /* The device will not use it: that is reported durably, so it is stored first. */
 static void refuse_held(struct mailbox *mailbox, struct device *device, uint64_t index,
                         struct entry *entry) {
-    leave_flight(&device->queue, index, entry);
+    leave_flight(queue_of(device), index, entry);
     entry->flags |= ENTRY_REFUSED;
     if (entry->state == ENTRY_HELD)
         queue_store(mailbox, device, entry);
@@ -329,7 +339,7 @@ static void refuse_held(struct mailbox *mailbox, struct device *device, uint64_t
 
 static void ack_one(struct mailbox *mailbox, struct device *device, uint64_t index,
                     uint32_t error) {
-    struct queue *queue = &device->queue;
+    struct queue *queue = queue_of(device);
     struct entry *entry = queue_at(queue, index);
     if (entry->state == ENTRY_GONE || (entry->flags & ENTRY_REFUSED))
         return;
@@ -356,7 +366,7 @@ static void ack_one(struct mailbox *mailbox, struct device *device, uint64_t ind
 
 static void ack_cursor(struct mailbox *mailbox, struct device *device, uint64_t cursor,
                        uint32_t error) {
-    const struct queue *queue = &device->queue;
+    const struct queue *queue = queue_of(device);
     if (cursor == 0 || cursor > queue->sent_top)
         actor_count("ack_junk", 1);
     else if (cursor > queue->head)
@@ -364,7 +374,7 @@ static void ack_cursor(struct mailbox *mailbox, struct device *device, uint64_t 
 }
 
 void queue_ack_up_to(struct mailbox *mailbox, struct device *device, uint64_t cursor) {
-    struct queue *queue = &device->queue;
+    struct queue *queue = queue_of(device);
     if (cursor > queue->sent_top) {
         actor_count("ack_junk", 1);
         return;
@@ -397,7 +407,9 @@ void queue_ack(struct mailbox *mailbox, struct device *device, struct message *m
 /* --- expiry --- */
 
 bool queue_expire(struct mailbox *mailbox, struct device *device) {
-    struct queue *queue = &device->queue;
+    const struct queue *queue = device->queue;
+    if (!queue)
+        return false;
     uint64_t limit_s = node_current()->limits.mail_expiry_ms / 1000;
     uint64_t now_s = actor_wall_ms() / 1000;
     uint64_t index = device_is_online(device) ? queue->sent : queue->head;
@@ -422,7 +434,9 @@ bool queue_expire(struct mailbox *mailbox, struct device *device) {
 }
 
 void queue_abandon(struct mailbox *mailbox, struct device *device) {
-    struct queue *queue = &device->queue;
+    struct queue *queue = device->queue;
+    if (!queue)
+        return;
     for (uint64_t index = queue->head; index < queue->tail; index++) {
         struct entry *entry = queue_at(queue, index);
         bool written = entry->state == ENTRY_STORED || (entry->flags & ENTRY_FLYING);
@@ -440,6 +454,5 @@ void queue_abandon(struct mailbox *mailbox, struct device *device) {
         actor_count("mail_abandoned", entry->kind == RECORD_MAIL);
     }
     queue->head = queue->sent = queue->sent_top = queue->tail;
-    queue_free(queue);
-    *queue = (struct queue){0};
+    queue_free(device);
 }

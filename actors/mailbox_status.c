@@ -297,7 +297,7 @@ static void join(struct mailbox *mailbox, struct entry *entry, const struct news
 static struct entry *append(struct mailbox *mailbox, struct device *device,
                             const struct news *news) {
     struct entry *entry =
-        device->queue.statuses < STATUSES_MAX ? queue_append(mailbox, device) : NULL;
+        queue_of(device)->statuses < STATUSES_MAX ? queue_append(mailbox, device) : NULL;
     if (!entry) {
         actor_count("status_dropped", 1);
         return NULL;
@@ -317,7 +317,7 @@ static struct entry *append(struct mailbox *mailbox, struct device *device,
 }
 
 static void put(struct mailbox *mailbox, struct device *device, const struct news *news) {
-    struct entry *entry = find_joinable(&device->queue, news);
+    struct entry *entry = find_joinable(queue_of(device), news);
     if (entry) {
         join(mailbox, entry, news);
         queue_pump(mailbox, device, NULL); /* it may be full now */

@@ -25,6 +25,13 @@
 #define PUTS_FIRST 8u
 #define PENDING_MAX 8192u /* puts that wait; beyond, new mail is refused */
 
+struct store *store_make(struct mailbox *mailbox) {
+    mailbox->store = actor_allocate(sizeof(*mailbox->store));
+    *mailbox->store = (struct store){0};
+    mailbox_tick_in(mailbox, MAILBOX_PATIENCE_MS); /* which gives it back */
+    return mailbox->store;
+}
+
 /* --- lists of entries --- */
 
 static uint32_t puts_count(const struct puts *puts) {
@@ -49,11 +56,11 @@ static void puts_free(struct puts **list) {
 }
 
 void store_put(struct mailbox *mailbox, struct device *device, struct entry *entry) {
-    puts_add(&mailbox->store.pending, device->number, entry->sequence);
+    puts_add(&store_of(mailbox)->pending, device->number, entry->sequence);
 }
 
 void store_delete(struct mailbox *mailbox, uint32_t device, uint64_t sequence) {
-    puts_add(&mailbox->store.deletes, device, sequence);
+    puts_add(&store_of(mailbox)->deletes, device, sequence);
 }
 
 /* The entry of a put, if it is still to be written. */
@@ -62,10 +69,10 @@ static struct entry *entry_of(struct mailbox *mailbox, const struct put *put,
     *device = mailbox_device(mailbox, put->device);
     if (!*device)
         return NULL;
-    *index = queue_find(&(*device)->queue, put->sequence);
+    *index = queue_find(queue_of(*device), put->sequence);
     if (*index == UINT64_MAX)
         return NULL;
-    struct entry *entry = queue_at(&(*device)->queue, *index);
+    struct entry *entry = queue_at(queue_of(*device), *index);
     return entry->state == ENTRY_COMMITTING ? entry : NULL;
 }
 
@@ -89,7 +96,7 @@ static void forget_committer(struct store *store) {
 }
 
 static bool send_batch(struct mailbox *mailbox, struct write_batch *batch, bool sync) {
-    struct store *store = &mailbox->store;
+    struct store *store = store_of(mailbox);
     struct engine_bytes bytes = write_batch_bytes(batch);
     struct message *message;
     if (!find_committer(store))
@@ -108,9 +115,10 @@ static bool send_batch(struct mailbox *mailbox, struct write_batch *batch, bool 
 }
 
 static void pause(struct mailbox *mailbox, uint64_t delay_ms) {
-    if (mailbox->store.paused)
+    struct store *store = store_of(mailbox);
+    if (store->paused)
         return;
-    mailbox->store.paused = true;
+    store->paused = true;
     actor_timer_start(delay_ms, COMMIT_AGAIN, 0);
 }
 
@@ -202,7 +210,7 @@ static void append_records(struct mailbox *mailbox, struct write_batch *batch) {
 
 /* Moves what fits of `pending` to `flying`, into the batch. */
 static bool append_pending(struct mailbox *mailbox, struct write_batch *batch) {
-    struct store *store = &mailbox->store;
+    struct store *store = store_of(mailbox);
     uint32_t taken = 0;
     bool mail = false;
     uint32_t count = puts_count(store->pending);
@@ -224,7 +232,7 @@ static bool append_pending(struct mailbox *mailbox, struct write_batch *batch) {
 }
 
 static void take_off(struct mailbox *mailbox, bool again) {
-    struct store *store = &mailbox->store;
+    struct store *store = store_of(mailbox);
     struct write_batch batch;
     bool mail = false;
     write_batch_init(&batch, BATCH_BYTES_MAX);
@@ -239,7 +247,7 @@ static void take_off(struct mailbox *mailbox, bool again) {
     append_records(mailbox, &batch);
     CHECK(batch.error == 0);
     batch.urgency = mail ? WRITE_GROWS : WRITE_ESSENTIAL;
-    store->reference++;
+    store->reference = ++mailbox->references;
     store->flies = true;
     store->sent_ms = mailbox_now();
     if (!send_batch(mailbox, &batch, true))
@@ -250,7 +258,7 @@ static void take_off(struct mailbox *mailbox, bool again) {
 /* --- unsynced --- */
 
 static void flush_deletes(struct mailbox *mailbox) {
-    struct puts *deletes = mailbox->store.deletes;
+    const struct puts *deletes = mailbox->store->deletes;
     struct write_batch batch;
     write_batch_init(&batch, BATCH_BYTES_MAX);
     for (uint32_t i = 0; i < deletes->count && !batch.error; i++)
@@ -259,7 +267,7 @@ static void flush_deletes(struct mailbox *mailbox) {
     if (batch.error || !send_batch(mailbox, &batch, false))
         actor_count("mail_deletes_lost", deletes->count);
     write_batch_finish(&batch);
-    puts_free(&mailbox->store.deletes);
+    puts_free(&mailbox->store->deletes);
 }
 
 void store_records(struct mailbox *mailbox) {
@@ -276,7 +284,8 @@ void store_records(struct mailbox *mailbox) {
     if (batch.operations && !batch.error)
         send_batch(mailbox, &batch, false);
     write_batch_finish(&batch);
-    mailbox->store.records_soon = false;
+    if (mailbox->store)
+        mailbox->store->records_soon = false;
 }
 
 bool store_set_aside(struct mailbox *mailbox, const struct device *device, uint64_t sequence,
@@ -301,7 +310,9 @@ static bool wants_record_now(const struct mailbox *mailbox) {
 }
 
 void store_flush(struct mailbox *mailbox) {
-    struct store *store = &mailbox->store;
+    if (!mailbox->store && !wants_record_now(mailbox))
+        return;
+    struct store *store = store_of(mailbox);
     if (!store->flies && !store->paused &&
         (puts_count(store->pending) || wants_record_now(mailbox)))
         take_off(mailbox, false);
@@ -338,7 +349,7 @@ static void landed(struct mailbox *mailbox, const struct put *put) {
  * first. */
 static void refuse_behind(struct mailbox *mailbox, struct device *device,
                           const struct entry *refused) {
-    struct queue *queue = &device->queue;
+    struct queue *queue = queue_of(device);
     for (uint64_t index = queue->tail; queue->held && index-- > queue->head;) {
         struct entry *entry = queue_at(queue, index);
         if (entry->sequence <= refused->sequence)
@@ -362,7 +373,7 @@ static void crashed(struct mailbox *mailbox, const struct put *put) {
         return;
     entry->flags &= (uint8_t)~ENTRY_FLYING;
     if (entry->kind == RECORD_STATUS) {
-        puts_add(&mailbox->store.pending, put->device, put->sequence);
+        puts_add(&store_of(mailbox)->pending, put->device, put->sequence);
         return;
     }
     const struct entry refused = *entry;
@@ -373,8 +384,8 @@ static void crashed(struct mailbox *mailbox, const struct put *put) {
 
 /* What waited for the next batch is refused with it: nothing overtakes what came before. */
 static void crash_pending(struct mailbox *mailbox) {
-    struct puts *waiting = mailbox->store.pending;
-    mailbox->store.pending = NULL;
+    struct puts *waiting = mailbox->store->pending;
+    mailbox->store->pending = NULL;
     for (uint32_t i = 0; i < puts_count(waiting); i++)
         crashed(mailbox, &waiting->items[i]);
     puts_free(&waiting);
@@ -396,8 +407,8 @@ static void records_landed(struct mailbox *mailbox, bool ok) {
 }
 
 void store_committed(struct mailbox *mailbox, const struct commit_result *result) {
-    struct store *store = &mailbox->store;
-    if (!store->flies || result->reference != store->reference)
+    struct store *store = mailbox->store;
+    if (!store || !store->flies || result->reference != store->reference)
         return; /* the answer to one that was sent again since */
     bool ok = result->error == 0;
     struct puts *flown = store->flying;
@@ -418,14 +429,14 @@ void store_committed(struct mailbox *mailbox, const struct commit_result *result
         return;
     }
     for (unsigned i = 0; i < mailbox->slots; i++)
-        if (mailbox->devices[i].number &&
-            mailbox->devices[i].queue.sent < mailbox->devices[i].queue.tail)
+        if (mailbox->devices[i].number && mailbox->devices[i].queue &&
+            mailbox->devices[i].queue->sent < mailbox->devices[i].queue->tail)
             queue_pump(mailbox, &mailbox->devices[i], NULL);
 }
 
 bool store_down(struct mailbox *mailbox, const struct actor_down *down) {
-    struct store *store = &mailbox->store;
-    if (!store->monitor || down->reference != store->monitor)
+    struct store *store = mailbox->store;
+    if (!store || !store->monitor || down->reference != store->monitor)
         return false;
     store->monitor = 0;
     store->committer = ACTOR_NOBODY;
@@ -435,35 +446,44 @@ bool store_down(struct mailbox *mailbox, const struct actor_down *down) {
 }
 
 void store_again(struct mailbox *mailbox) {
-    mailbox->store.paused = false;
-    if (mailbox->store.flies)
+    struct store *store = store_of(mailbox);
+    store->paused = false;
+    if (store->flies)
         take_off(mailbox, true);
 }
 
 void store_bounced(struct mailbox *mailbox, const struct commit_request *request) {
-    struct store *store = &mailbox->store;
+    const struct store *store = mailbox->store;
     actor_count("commit_refused", 1);
-    if (store->flies && request->sync && request->reference == store->reference)
+    if (store && store->flies && request->sync && request->reference == store->reference)
         pause(mailbox, COMMIT_AGAIN_MS);
 }
 
 void store_tick(struct mailbox *mailbox) {
-    struct store *store = &mailbox->store;
+    struct store *store = mailbox->store;
+    if (!store)
+        return;
     if (store->flies && !store->paused && mailbox_now() - store->sent_ms >= MAILBOX_PATIENCE_MS) {
         actor_count("commit_overdue", 1);
         take_off(mailbox, true);
     }
-    if (!store->flies && !puts_count(store->pending) && store->committer.bits)
-        forget_committer(store);
+    if (!store_is_idle(mailbox) || store->records_soon)
+        return;
+    forget_committer(store);
+    puts_free(&store->pending);
+    puts_free(&store->flying);
+    actor_free(store);
+    mailbox->store = NULL;
 }
 
 bool store_is_idle(const struct mailbox *mailbox) {
-    const struct store *store = &mailbox->store;
-    return !store->flies && !puts_count(store->pending) && !store->deletes && !store->paused;
+    const struct store *store = mailbox->store;
+    return !store ||
+           (!store->flies && !puts_count(store->pending) && !store->deletes && !store->paused);
 }
 
 bool store_refuses(const struct mailbox *mailbox) {
-    return puts_count(mailbox->store.pending) >= PENDING_MAX ||
+    return (mailbox->store && puts_count(mailbox->store->pending) >= PENDING_MAX) ||
            atomic_load_explicit(&node_current()->store_full, memory_order_relaxed);
 }
 

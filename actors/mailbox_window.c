@@ -47,7 +47,7 @@ static bool is_suspect(const struct device *device, const struct entry *entry) {
 }
 
 static void note_sent(struct device *device, struct entry *entry) {
-    struct queue *queue = &device->queue;
+    struct queue *queue = queue_of(device);
     entry->sent_ms = mailbox_now();
     queue->sent++;
     if (queue->sent > queue->sent_top)
@@ -81,7 +81,7 @@ static bool send_held_mail(struct mailbox *mailbox, struct device *device, struc
     struct connection_mail *mail = message_as(message, struct connection_mail);
     *mail = (struct connection_mail){
         .epoch = mailbox->epoch,
-        .cursor = device->queue.sent + 1,
+        .cursor = queue_of(device)->sent + 1,
         .chat = deliver->chat,
         .sender = deliver->sender,
         .sequence = entry->sequence,
@@ -108,7 +108,7 @@ static bool send_stored_mail(struct mailbox *mailbox, struct device *device, str
     struct connection_mail *mail = message_as(message, struct connection_mail);
     *mail = (struct connection_mail){
         .epoch = mailbox->epoch,
-        .cursor = device->queue.sent + 1,
+        .cursor = queue_of(device)->sent + 1,
         .chat = record->chat,
         .sender = {record->sender_user, record->sender_device},
         .sequence = entry->sequence,
@@ -134,7 +134,7 @@ static bool send_status(struct mailbox *mailbox, struct device *device, struct e
     struct connection_status *status = message_as(message, struct connection_status);
     *status = *what;
     status->epoch = mailbox->epoch;
-    status->cursor = device->queue.sent + 1;
+    status->cursor = queue_of(device)->sent + 1;
     memcpy(status + 1, ids, ids_bytes);
     entry->attempt += entry->attempt < UINT8_MAX;
     return give(device, entry, message);
@@ -178,9 +178,9 @@ static bool set_aside(struct mailbox *mailbox, struct device *device, struct ent
     if (is_suspect(device, entry)) {
         device->suspect_attempts = 0;
         device->suspect_sequence = 0;
-        device->record_due = device->record_soon = mailbox->store.records_soon = true;
+        device->record_due = device->record_soon = store_of(mailbox)->records_soon = true;
     }
-    queue_remove(mailbox, device, device->queue.sent, false);
+    queue_remove(mailbox, device, queue_of(device)->sent, false);
     if (mail.kind == RECORD_MAIL && mail.sender_user)
         mailbox_status_aside(mailbox, device, &mail, chat ? chat : mail.sender_user);
     return true;
@@ -276,7 +276,7 @@ static void note_vanished(const struct mailbox *mailbox, const struct device *de
 
 static void page_begin(struct mailbox *mailbox, struct device *device, const struct entry *entry) {
     const struct node_limits *limits = &node_current()->limits;
-    const struct queue *queue = &device->queue;
+    const struct queue *queue = queue_of(device);
     if (device->paging)
         return;
     uint32_t entries = limits->mail_in_flight_max > queue->in_flight
@@ -293,7 +293,7 @@ static void page_begin(struct mailbox *mailbox, struct device *device, const str
 
 /* Sends the entry at `sent`, or takes it out. False: not now. */
 static bool pump_one(struct mailbox *mailbox, struct device *device, struct page_walk *walk) {
-    struct queue *queue = &device->queue;
+    struct queue *queue = queue_of(device);
     struct entry *entry = queue_at(queue, queue->sent);
     if (entry->state == ENTRY_GONE || (entry->flags & ENTRY_REFUSED)) {
         queue->sent++; /* only below sent_top: its cursor was given before */
@@ -321,14 +321,14 @@ static bool pump_one(struct mailbox *mailbox, struct device *device, struct page
 }
 
 static void say_empty(struct device *device) {
-    const struct queue *queue = &device->queue;
-    if (device->empty_due && queue->sent == queue->tail && queue->in_flight == 0 &&
-        actor_signal(device->connection, CONNECTION_EMPTY) == 0)
+    const struct queue *queue = device->queue;
+    bool is_empty = !queue || (queue->sent == queue->tail && queue->in_flight == 0);
+    if (device->empty_due && is_empty && actor_signal(device->connection, CONNECTION_EMPTY) == 0)
         device->empty_due = false;
 }
 
 void queue_pump(struct mailbox *mailbox, struct device *device, struct message *page) {
-    struct queue *queue = &device->queue;
+    const struct queue *queue = device->queue; /* it may go on being empty */
     struct page_walk walk = {0};
     if (!device_is_online(device))
         return;
@@ -337,7 +337,7 @@ void queue_pump(struct mailbox *mailbox, struct device *device, struct message *
         walk = (struct page_walk){page->blob, (const struct page_item *)blob_bytes(page->blob),
                                   read->count, 0, read->sequence};
     }
-    while (queue->sent < queue->tail && pump_one(mailbox, device, &walk))
+    while (queue && queue->sent < queue->tail && pump_one(mailbox, device, &walk))
         ;
     if (device->stuck)
         mailbox_tick_in(mailbox, MAILBOX_TICK_MS);
