@@ -62,6 +62,15 @@ def test_without_faults_all_is_good_and_what_was_not_exercised_is_said():
         assert report["promises"]["minority_refuses"]["verdict"] == "not exercised"
 
 
+def test_what_expires_is_told():
+    expired = 0
+    for report in reports("--seed", "1", "--seeds", "20", "--fault", "all=0", "--fault", "month=0.1", "--fault",
+                          "device_away=2"):
+        assert report["good"], report
+        expired += report["promises"]["expired_told"]["exercised"]
+    assert expired > 100
+
+
 def test_fault_that_never_fires_fails_the_run():
     result = sim("--seed", "1", "--events", "3", "--fault", "all=0", "--fault", "fail_mailbox=0.001")
     assert result.returncode == 1

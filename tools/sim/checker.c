@@ -225,6 +225,10 @@ void checker_shown(struct world *world, struct client *client, uint32_t index,
         checker_broken(world, PROMISE_ONCE, "device %u shows message %u twice", client->index,
                        index);
     target->shown_pending = true;
+    /* One that has expired comes again, late, if its sender had not heard before that it was sent.
+     */
+    if (target->old && message->n <= order->n)
+        return;
     if (order->n)
         checker_exercised(world, PROMISE_ORDER);
     if (message->n <= order->n)
@@ -253,6 +257,12 @@ static void target_status(struct world *world, struct client *client, uint32_t i
     if (state == WIRE_STATE_READ && !target->read_asked)
         checker_broken(world, PROMISE_RECEIPTS_TRUE,
                        "message %u is said to be read on device %u, where nobody has", index,
+                       target->client);
+    if (state == WIRE_STATE_EXPIRED && !target->shown)
+        checker_exercised(world, PROMISE_EXPIRED_TOLD);
+    if (state == WIRE_STATE_EXPIRED && !target->old)
+        checker_broken(world, PROMISE_RECEIPTS_TRUE,
+                       "message %u is said to have expired for device %u, and is not old", index,
                        target->client);
     if (state > WIRE_STATE_PLAYED) {
         target->excused = true;
@@ -306,14 +316,34 @@ void checker_crash(struct world *world) {
     checker_exercised(world, PROMISE_COMES_BACK);
 }
 
-static bool lacks_receipt(const struct world *world, const struct message_record *message,
-                          const struct target *target) {
+/* Is there a device of the sender that has not heard of this state? */
+static bool lacks_state(const struct world *world, const struct message_record *message,
+                        const struct target *target, unsigned state) {
     unsigned devices = world->users[world->clients[message->sender].user].device_count;
-    unsigned due = target->read ? WIRE_STATE_READ : WIRE_STATE_DELIVERED;
     bool lacks = false;
     for (unsigned i = 0; i < devices; i++)
-        lacks |= !target->copy && target->shown && !target->excused && target->state[i] < due;
-    return lacks;
+        lacks |= target->state[i] < state;
+    return lacks && !target->copy && target->shown;
+}
+
+static bool lacks_receipt(const struct world *world, const struct message_record *message,
+                          const struct target *target) {
+    unsigned due = target->read ? WIRE_STATE_READ : WIRE_STATE_DELIVERED;
+    return !target->excused && !target->receipt_old && lacks_state(world, message, target, due);
+}
+
+/* Of a copy that expires nobody is told; nor of anything when what tells of it has expired, too. */
+void checker_month(struct world *world) {
+    for (uint32_t i = 0; i < world->checker.count; i++) {
+        const struct message_record *message = &world->checker.messages[i];
+        for (unsigned j = 0; j < message->target_count; j++) {
+            struct target *target = &world->checker.messages[i].targets[j];
+            unsigned due = target->read_asked ? WIRE_STATE_READ : WIRE_STATE_DELIVERED;
+            target->receipt_old |= lacks_state(world, message, target, due);
+            target->excused |= !target->shown && (target->copy || target->old);
+            target->old = true;
+        }
+    }
 }
 
 bool checker_is_settled(struct world *world) {
@@ -331,7 +361,12 @@ bool checker_is_settled(struct world *world) {
 
 static void conclude_target(struct world *world, uint32_t index, const struct target *target) {
     const struct message_record *message = &world->checker.messages[index];
-    if (is_missing(message, target)) {
+    if (is_missing(message, target) && target->old) {
+        checker_broken(world, PROMISE_EXPIRED_TOLD,
+                       "message %u never came to device %u, a month passed, and its sender heard "
+                       "nothing",
+                       index, target->client);
+    } else if (is_missing(message, target)) {
         checker_broken(world, PROMISE_SENT_ARRIVES,
                        "message %u was told sent and never came to device %u", index,
                        target->client);

@@ -42,7 +42,9 @@ struct target {
     bool shown;            /* stored durably by the device */
     bool shown_pending;    /* shown, not yet committed */
     bool read, read_asked; /* a read receipt was answered; is to be sent */
-    bool excused;          /* its sender was told that it was set aside */
+    bool excused;          /* its sender was told that it will not come, or nobody has to be */
+    bool old;              /* a month has passed over it: it may expire */
+    bool receipt_old;      /* ... over its receipt, which goes silently */
     uint8_t state[2];      /* the highest status that each of the sender's devices has heard */
 };
 
@@ -92,6 +94,8 @@ void checker_status(struct world *world, struct client *client, const struct wir
 struct target *checker_target(struct world *world, const struct client *client, uint32_t message);
 /* The node is about to crash. */
 void checker_crash(struct world *world);
+/* A month has passed: what is on its way may expire. */
+void checker_month(struct world *world);
 /* Has all come to rest: is nothing on its way any more? */
 bool checker_is_settled(struct world *world);
 /* At the end. */

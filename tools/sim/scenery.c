@@ -13,6 +13,9 @@
 #define AWAY_NS_MIN 100000000u
 #define AWAY_NS_MAX 30000000000u
 #define JUMP_MS_MAX 3600000
+#define MONTH_MS (31ull * 24 * 3600 * 1000) /* mail lives for 30 days */
+#define MONTH_NS 4000000000000u /* on the monotonic clock: all that waits for minutes is due */
+#define MONTHS_MAX 10u          /* the node's certificate lives for a year */
 #define SMALL_QUEUE_MIN 24
 #define SMALL_QUEUE_MAX 1000
 
@@ -112,10 +115,22 @@ static void device_faults(struct world *world) {
         client_leave(client, world->now_ns + random_spread(random, AWAY_NS_MIN, AWAY_NS_MAX));
 }
 
+/* The wall clock goes on by a month, so that mail is old. The other by an hour alone: nothing of
+ * what happens meanwhile is of interest, but the expirer's next round, and whatever else waits for
+ * that long, is due. */
+static void month_passes(struct world *world) {
+    world->months++;
+    world->wall_jump_ms += (int64_t)MONTH_MS;
+    world->now_ns += MONTH_NS;
+    checker_month(world);
+}
+
 void scenery_faults(struct world *world) {
     network_faults(world);
     node_faults(world);
     device_faults(world);
+    if (world->months < MONTHS_MAX && world_fault(world, FAULT_MONTH))
+        month_passes(world);
     if (world_fault(world, FAULT_WALL_JUMP))
         world->wall_jump_ms +=
             (int64_t)random_below(&world->random_node, 2 * JUMP_MS_MAX + 1) - JUMP_MS_MAX;

@@ -35,6 +35,7 @@ struct world {
     uint64_t events_max, events, events_settling;
     uint64_t now_ns;
     int64_t wall_jump_ms;
+    unsigned months;   /* that have passed: FAULT_MONTH */
     uint64_t handlers; /* that have run */
     bool settling, quiet;
     /* One stream for each part, so that a change of one leaves the others' numbers. */
