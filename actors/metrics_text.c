@@ -226,6 +226,8 @@ static void write_syncs(struct metrics_text *text, const struct engine_gauges *g
 
 static void write_engine(struct metrics_text *text, const struct engine_gauges *gauges) {
     gauge(text, "engine_disk_bytes", gauges->disk_bytes, "Size of the store's sorted files.");
+    gauge(text, "mail_stored", gauges->mail_keys,
+          "Messages and statuses in the store that wait for their devices, estimated.");
     gauge(text, "engine_compaction_pending_bytes", gauges->compaction_pending_bytes,
           "What the store has yet to compact.");
     gauge(text, "engine_space_free_bytes", gauges->space_free_bytes,

@@ -115,6 +115,7 @@ struct engine_gauges {
     uint64_t space_reserve_bytes;
     uint64_t stalled;    /* 1 while the engine slows or stops writers to let compaction catch up */
     uint64_t compacting; /* 1 while a flush or a compaction runs or is due */
+    uint64_t mail_keys;  /* keys of ENGINE_MAIL, estimated: overwrites and ranges put it off */
     /* counters since open */
     uint64_t writes;          /* engine_write() calls that were written */
     uint64_t batches;         /* batches in them */

@@ -268,6 +268,10 @@ static void memory_gauges(struct engine *engine, struct engine_gauges *gauges) {
     struct engine_memory *memory = from_head(engine);
     pthread_mutex_lock(&memory->map_lock);
     gauges->memtable_bytes = memory->used_bytes;
+    const struct sorted_node *node =
+        sorted_map_seek(memory->maps[ENGINE_MAIL], (struct engine_bytes){NULL, 0});
+    for (; node; node = sorted_node_next(node))
+        gauges->mail_keys++;
     pthread_mutex_unlock(&memory->map_lock);
 }
 

@@ -282,6 +282,8 @@ static void rocksdb_engine_gauges(struct engine *engine, struct engine_gauges *g
     gauges->stalled = property_sum(rocksdb, "rocksdb.is-write-stopped") > 0 ||
                       property_sum(rocksdb, "rocksdb.actual-delayed-write-rate") > 0;
     gauges->compacting = is_making_space(rocksdb);
+    rocksdb_property_int_cf(rocksdb->db, rocksdb->families[ENGINE_MAIL],
+                            "rocksdb.estimate-num-keys", &gauges->mail_keys);
 }
 
 /* ---- opening and closing ------------------------------------------------------------------- */

@@ -32,13 +32,15 @@ async def acknowledge(device, count):
     await device.acknowledge()
 
 
-async def chat(node):
-    """Two people: ten messages to who is there, one to who comes later."""
+async def chat(node, waiting=None):
+    """Two people: ten messages to who is there, one to who comes later; meanwhile `waiting` is filled."""
     ada, ben = await registered(node, ADA), await registered(node, BEN)
     for i in range(10):
         await asyncio.gather(ada.send(ben.user, b"hello %d" % i), acknowledge(ben, i + 1))
     await ben.close()
     await ada.send(ben.user, b"later")
+    if waiting is not None:
+        waiting.update(await asyncio.to_thread(samples, node))
     await ben.connect()
     await acknowledge(ben, 1)
     await ben._until(lambda: ben.empties)
@@ -61,7 +63,9 @@ def test_the_life_of_messages_is_measured(make_node):
     node = make_node(hold_min="5s", hold_max="6s")  # mail for who is there is never stored
 
     async def scenario():
-        devices = await chat(node)
+        waiting = {}
+        devices = await chat(node, waiting)
+        assert waiting["tern_mail_stored", ""] == 1
         now = await asyncio.to_thread(samples, node)
         assert now["tern_messages_accepted_total", ""] == 11
         assert now["tern_response_duration_seconds_count", 'request="send"'] == 11

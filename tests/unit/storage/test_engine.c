@@ -234,6 +234,23 @@ static void engine_counts_what_it_does(void **state) {
     assert_int_equal(buckets, 2);
 }
 
+static void engine_estimates_how_much_mail_waits(void **state) {
+    struct store *store = *state;
+    struct engine_gauges gauges;
+    struct write_batch batch;
+    store_put(store->engine, ENGINE_ACCOUNT, TEXT("a"), TEXT("1"));
+    for (char key[] = "a"; key[0] < 'k'; key[0]++)
+        store_put(store->engine, ENGINE_MAIL, (struct engine_bytes){key, 1}, TEXT("1"));
+    engine_gauges(store->engine, &gauges);
+    assert_int_equal(gauges.mail_keys, 10);
+    write_batch_init(&batch, 4096);
+    write_batch_delete(&batch, ENGINE_MAIL, TEXT("b"));
+    write_batch_delete(&batch, ENGINE_MAIL, TEXT("c"));
+    store_commit(store->engine, &batch);
+    engine_gauges(store->engine, &gauges);
+    assert_int_equal(gauges.mail_keys, 8);
+}
+
 static void engine_agrees_with_a_plain_model(void **state) {
     struct store *store = *state;
     bool there[64] = {false};
@@ -412,6 +429,8 @@ static int close_store(void **state) {
             ON(open, engine_deletes_a_range_and_nothing_else),                                \
             ON(open, engine_finds_everything_when_opened_again),                              \
             ON(open, engine_counts_what_it_does), ON(open, engine_agrees_with_a_plain_model), \
+            ON(open, engine_estimates_how_much_mail_waits),                                   \
+            ON(open, engine_agrees_with_a_plain_model),                                       \
             ON(open, engine_exports_a_range_of_all_replicated_families),                      \
             ON(open, engine_replaces_exactly_a_range),                                        \
             ON(open, engine_replace_that_fails_changes_nothing),                              \
