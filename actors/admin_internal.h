@@ -17,6 +17,7 @@
 #include "runtime/inspect.h"
 #include "runtime/local.h"
 #include "runtime/runtime.h"
+#include "runtime/supervisor.h"
 
 struct admin_session;
 
@@ -30,6 +31,22 @@ struct admin_command {
 };
 
 #define ADMIN_REFERENCE_BYTES_MAX 64u /* "mailbox:+15550001111" */
+#define ADMIN_DEADLINE_MS 3000u       /* for shards to answer; one that doesn't hangs */
+#define ADMIN_TREE_MAX 1024u          /* rows of a tree */
+
+struct admin_tree_row {
+    struct supervisor_row row;
+    uint32_t parent, depth; /* index of the supervisor's row */
+    bool listed;            /* a supervisor that has answered */
+};
+
+/* What an ADMIN_DONE begins with: of which request it is. One that comes late is dropped. */
+struct admin_job {
+    uint64_t request;
+};
+
+/* What a command that looks for one actor does with it. */
+typedef void (*admin_found_fn)(struct admin_session *session, const struct inspect_row *row);
 
 struct admin_session {
     struct socket_id socket;
@@ -46,6 +63,14 @@ struct admin_session {
     struct actor_timer deadline;
     struct {
         struct inspect_gather gather;
+        uint32_t window_ms;
+        /* admin_resolve: */
+        char reference[ADMIN_REFERENCE_BYTES_MAX];
+        admin_found_fn found;
+        uint64_t call; /* what is asked of a supervisor, or of one actor */
+        unsigned relations;
+        struct admin_tree_row *tree;
+        uint32_t tree_count, tree_asked;
         uint32_t left; /* rows that quarantine may yet list */
     } work;
 };
@@ -80,12 +105,35 @@ bool admin_take_word(struct admin_session *session, const struct admin_request *
 const char *admin_id_text(struct actor_id actor, char text[32]);
 #define ADMIN_ID_TEXT(actor) admin_id_text(actor, (char[32]){0})
 
+/* "normal", "killed", "failed (7)": why an actor has ended. */
+const char *admin_reason_text(int reason, char text[32]);
+#define ADMIN_REASON_TEXT(reason) admin_reason_text(reason, (char[32]){0})
+
+/* --- one actor by its name: admin_resolve.c --- */
+
+/* Looks for whom `ACTOR` of the request names: "0x8000000001", "class:key", "mailbox:+15550001111",
+ * or a name such as "listener/0". `found` is called with its row, now or later, on a command whose
+ * on_message is admin_resolve_on_message; or an error is answered. */
+void admin_resolve(struct admin_session *session, const struct admin_request *request,
+                   admin_found_fn found);
+void admin_resolve_on_message(struct admin_session *session, struct message **message);
+
 /* --- commands --- */
 
 void admin_node(struct admin_session *session, const struct admin_request *request);
 void admin_shards(struct admin_session *session, const struct admin_request *request);
 void admin_classes(struct admin_session *session, const struct admin_request *request);
 void admin_events(struct admin_session *session, const struct admin_request *request);
+void admin_top(struct admin_session *session, const struct admin_request *request);
+void admin_actors(struct admin_session *session, const struct admin_request *request);
+void admin_top_on_message(struct admin_session *session, struct message **message);
+void admin_info(struct admin_session *session, const struct admin_request *request);
+void admin_mailbox(struct admin_session *session, const struct admin_request *request);
+void admin_links(struct admin_session *session, const struct admin_request *request);
+void admin_monitors(struct admin_session *session, const struct admin_request *request);
+void admin_detail_on_message(struct admin_session *session, struct message **message);
+void admin_tree(struct admin_session *session, const struct admin_request *request);
+void admin_tree_on_message(struct admin_session *session, struct message **message);
 void admin_quarantine(struct admin_session *session, const struct admin_request *request);
 void admin_quarantine_on_message(struct admin_session *session, struct message **message);
 void admin_release(struct admin_session *session, const struct admin_request *request);

@@ -73,6 +73,9 @@ void admin_row_end(struct admin_session *session) {
 static void command_over(struct admin_session *session) {
     actor_timer_cancel(&session->deadline);
     session->command = NULL;
+    inspect_gather_end(&session->work.gather);
+    if (session->work.tree)
+        actor_free(session->work.tree);
     memset(&session->work, 0, sizeof(session->work));
 }
 
@@ -174,6 +177,17 @@ const char *admin_id_text(struct actor_id actor, char text[32]) {
     return text;
 }
 
+const char *admin_reason_text(int reason, char text[32]) {
+    static const char *const names[] = {"normal",     "shutdown",   "killed", "not found",
+                                        "passivated", "test fault", "timeout"};
+    unsigned index = (unsigned)-reason;
+    if (reason <= 0 && index < sizeof(names) / sizeof(names[0]))
+        snprintf(text, 32, "%s", names[index]);
+    else
+        snprintf(text, 32, "failed (%d)", reason);
+    return text;
+}
+
 /* --- requests ----------------------------------------------------------------------------------
  */
 
@@ -185,6 +199,13 @@ static const struct admin_command commands[] = {
     {"shards", admin_shards, NULL, NULL},
     {"classes", admin_classes, NULL, NULL},
     {"events", admin_events, NULL, NULL},
+    {"tree", admin_tree, admin_tree_on_message, NULL},
+    {"top", admin_top, admin_top_on_message, NULL},
+    {"actors", admin_actors, admin_top_on_message, NULL},
+    {"info", admin_info, admin_resolve_on_message, NULL},
+    {"mailbox", admin_mailbox, admin_detail_on_message, NULL},
+    {"links", admin_links, admin_detail_on_message, NULL},
+    {"monitors", admin_monitors, admin_detail_on_message, NULL},
     {"quarantine", admin_quarantine, admin_quarantine_on_message, NULL},
     {"release", admin_release, admin_quarantine_on_done, NULL},
     {"drop", admin_drop, admin_quarantine_on_done, NULL},
@@ -305,7 +326,9 @@ static void session_on_closed(void *state, struct message **message) {
 
 static void session_on_other(void *state, struct message **message) {
     struct admin_session *session = state;
-    if (session->command && session->command->on_message)
+    bool late = (*message)->kind == ADMIN_DONE &&
+                ((const struct admin_job *)message_payload(*message))->request != session->request;
+    if (session->command && session->command->on_message && !late)
         session->command->on_message(session, message);
 }
 

@@ -87,6 +87,7 @@ enum {
     GROUP_CHANGED = 28,     /* struct group_changed (group.h) */
     CREDIT_GRANTED = 29,    /* struct credit_grant (credit.h) */
     LOCAL_WAITS = 30,       /* struct local_waits (local.h) */
+    INSPECT_DETAIL = 31,    /* struct inspect_detail (inspect.h) */
     ACTOR_KIND_FIRST = 32,
     ACTOR_KIND_MAX = 256,
 };

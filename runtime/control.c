@@ -94,6 +94,10 @@ void control_carry_out(struct shard *shard, struct message *message) {
     case CONTROL_INSPECT:
         inspect_on_request(shard, message->from, message_as(message, struct control_inspect));
         break;
+    case CONTROL_INSPECT_ONE:
+        inspect_one_on_request(shard, message->to, message->from,
+                               message_as(message, struct control_inspect_one)->reference);
+        break;
     case CONTROL_TRACE:
         trace_on_request(shard, message->from, message_as(message, struct control_trace));
         break;

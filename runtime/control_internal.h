@@ -25,6 +25,7 @@ enum control_kind {
     CONTROL_BROOD_KILL,  /* the same, all of them, at once: supervisor `from` is no more */
     CONTROL_BROOD_COUNT, /* struct control_brood: how many dynamic children has `from` there? */
     CONTROL_INSPECT,     /* struct control_inspect: a query of `from` */
+    CONTROL_INSPECT_ONE, /* struct control_inspect_one: what waits for `to`, and whom it knows */
     CONTROL_TRACE,       /* struct control_trace: `from` wants to follow actors */
     CONTROL_TRACE_STOP,  /* the same, only its reference: no more */
 };

@@ -115,6 +115,16 @@ void runtime_classes_visit(struct runtime *runtime,
     runtime_each_class(runtime, visit_class, &to);
 }
 
+uint64_t runtime_class_actors(struct runtime *runtime, const char *class_name, unsigned shard) {
+    const struct classes *classes = &runtime->shards[shard]->classes;
+    uint32_t count = __atomic_load_n(&classes->count, __ATOMIC_ACQUIRE);
+    uint64_t actors = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(classes->entries[i]->class->name, class_name) == 0)
+            actors += counter_read(classes->entries[i]->actors);
+    return actors;
+}
+
 /* The sum over a shard's entries of one name: two files may have constants of the same text. */
 static uint64_t event_sum(struct shard *shard, const char *name, uint32_t below, bool *found) {
     uint32_t count = __atomic_load_n(&shard->classes.event_count, __ATOMIC_ACQUIRE);

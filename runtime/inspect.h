@@ -68,6 +68,38 @@ struct inspect_row {
  * allowed. Each shard's INSPECT_ANSWER follows, at once or when the window is over. */
 int actor_inspect(const struct inspect_query *query, uint64_t *reference);
 
+/* --- one actor, closer --- */
+
+/* A message that waits: never what it holds. */
+struct inspect_message {
+    const char *kind_name; /* constant; NULL: its class has no handler for it */
+    struct actor_id from;  /* or nobody */
+    uint64_t age_ns;
+    uint32_t bytes; /* header, payload and blob */
+    uint16_t kind;
+    bool deferred; /* put aside by the actor */
+};
+enum inspect_relation_kind { INSPECT_MONITORS, INSPECT_MONITORED_BY, INSPECT_LINKED };
+struct inspect_relation {
+    struct actor_id other;
+    enum inspect_relation_kind kind;
+};
+#define INSPECT_DETAIL_MAX 512u
+struct inspect_detail {
+    uint64_t reference;
+    struct actor_id actor;
+    const char *class_name; /* constant; NULL: the actor is no more */
+    uint32_t messages_in_all;
+    uint32_t message_count;  /* of `messages`, the next to be handled first; at most
+                              * INSPECT_DETAIL_MAX */
+    uint32_t relation_count; /* the same bound; those beyond are left out */
+};
+/* One INSPECT_DETAIL follows. -EINVAL: no actor of this node. */
+int actor_inspect_detail(struct actor_id actor, uint64_t *reference);
+/* The lists of an INSPECT_DETAIL, borrowed from it. */
+const struct inspect_message *inspect_detail_messages(const struct message *detail);
+const struct inspect_relation *inspect_detail_relations(const struct message *detail);
+
 /* What gathers the answers to one query in the asking actor's state. */
 struct inspect_gather {
     uint64_t reference;

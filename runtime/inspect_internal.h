@@ -14,6 +14,13 @@ struct control_inspect {
     uint64_t reference;
 };
 
+struct control_inspect_one {
+    uint64_t reference;
+};
+/* inspect_detail.c */
+void inspect_one_on_request(struct shard *shard, struct actor_id of, struct actor_id asker,
+                            uint64_t reference);
+
 /* INSPECT_ANSWER's payload; its blob holds the rows. */
 struct inspect_answer {
     uint64_t reference;

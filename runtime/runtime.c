@@ -119,6 +119,13 @@ int runtime_start_root(struct runtime *runtime) {
     return 0;
 }
 
+struct actor_id runtime_root(struct runtime *runtime) {
+    pthread_mutex_lock(&runtime->lock);
+    struct actor_id root = runtime->root_id;
+    pthread_mutex_unlock(&runtime->lock);
+    return root;
+}
+
 void runtime_root_started(struct runtime *runtime, int error) {
     pthread_mutex_lock(&runtime->lock);
     runtime->root_started = true;

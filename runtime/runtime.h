@@ -88,6 +88,10 @@ void runtime_shards_visit(struct runtime *runtime,
 void runtime_classes_visit(struct runtime *runtime,
                            void (*visit)(void *context, const struct runtime_class_counters *),
                            void *context);
+/* How many actors of this class live on this shard. */
+uint64_t runtime_class_actors(struct runtime *runtime, const char *class_name, unsigned shard);
+/* The root supervisor, or nobody: it has ended. */
+struct actor_id runtime_root(struct runtime *runtime);
 void runtime_events_visit(struct runtime *runtime,
                           void (*visit)(void *context, const char *name, uint64_t count),
                           void *context);

@@ -365,6 +365,8 @@ static void on_child_ended(void *state, struct message **message) {
         place_has_stopped(supervisor, place);
         return;
     }
+    place->ends++;
+    place->last_reason = ended->reason;
     place_is_empty(place);
     if (supervisor->phase == STOPPING)
         stop_on(supervisor);

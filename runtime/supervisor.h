@@ -115,6 +115,10 @@ struct supervisor_row {
     uint16_t shard;
     uint8_t state; /* enum supervisor_place_state */
     bool is_supervisor, is_dynamic;
+    /* How often a child of the place has ended by itself, and why the last one did; of a dynamic
+     * class those that failed. */
+    uint32_t ends;
+    int last_reason;
 };
 struct supervisor_answer {
     enum supervisor_question question;

@@ -72,6 +72,8 @@ static void list(const struct supervisor *supervisor, struct actor_caller caller
             .state = (uint8_t)shown_state(place),
             .is_supervisor = place->child->supervisor != NULL,
             .is_dynamic = place->child->dynamic,
+            .ends = place->ends,
+            .last_reason = place->last_reason,
         };
     }
     actor_reply(caller, &message);

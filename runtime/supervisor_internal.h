@@ -29,6 +29,8 @@ struct place {
     unsigned shard;
     uint16_t state;
     uint16_t failures; /* in a row: doubles the backoff */
+    uint32_t ends;     /* that nobody had asked for, and the reason of the last */
+    int last_reason;
     uint32_t
         attempt; /* of a start on another shard, so that an old answer is not taken for a new one */
 };

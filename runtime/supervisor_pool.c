@@ -37,8 +37,12 @@ static void come_back_later(struct supervisor *supervisor, const struct control_
 }
 
 void supervisor_pool_ended(struct supervisor *supervisor, const struct child_ended *ended) {
-    const struct place *pool = pool_of(supervisor, ended->class);
+    struct place *pool = pool_of(supervisor, ended->class);
     bool again = ended->kept && pool && supervisor_wants_restart(pool->child, ended->reason);
+    if (pool && reason_is_failure(ended->reason)) {
+        pool->ends++;
+        pool->last_reason = ended->reason;
+    }
     if (supervisor->phase == STOPPING || (!again && !reason_is_failure(ended->reason)))
         return;
     if (!supervisor_may_go_on(supervisor) || !again)

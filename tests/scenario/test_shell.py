@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shell on a live node. Accuses: tools/shell, actors/admin*, net/admin_*, runtime/local."""
+import asyncio
 import json
 import os
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import msgpack
 import pytest
 
+from foreign import Device
 from harness import BIN, wait_until
 
 SHELL = os.path.join(BIN, "tern-shell")
@@ -75,6 +77,17 @@ def test_node_and_its_parts_are_shown_and_parse_as_json(node):
     assert "uptime" in text and "\033" not in text, "no colour in a pipe"
 
 
+def test_tree_shows_supervisors_their_children_and_pools(node):
+    tree = rows(node, "tree")
+    assert tree[0]["name"] == "root" and tree[0]["depth"] == 0
+    names = [row["name"] for row in tree]
+    assert {"committer", "users", "mailbox", "connections", "listener", "admin"} <= set(names)
+    pools = {row["name"]: row for row in tree if row["what"] == "pool"}
+    assert pools["admin_session"]["children"] == 1 and pools["number"]["children"] == 0
+    text = run(node, "tree")
+    assert "\u251c\u2500 committer" in text and "\u2502  \u251c\u2500 mailbox" in text
+
+
 def test_what_is_empty_is_an_empty_array_and_a_sentence(node):
     assert rows(node, "events") == []
     assert run(node, "events") == "nothing was counted yet\n"
@@ -138,6 +151,49 @@ def test_junk_ends_its_own_connection_and_nothing_else(node):
             assert client.recv(1) == b""
     assert node.metric('tern_events_total{name="admin_junk"}') == 6
     assert rows(node, "node")[0]["starts"] == 1
+
+
+def test_actors_are_found_in_every_way_they_are_named(node):
+    phone = "+15550001111"
+    async def scenario():
+        person = Device(node.url)
+        await person.connect()
+        await person.register(phone, "Ada", node.code)
+        mailbox = rows(node, "info mailbox:" + phone)[0]
+        assert mailbox["class"] == "mailbox" and mailbox["key"] == person.user
+        for name in (mailbox["actor"], "mailbox:%d" % person.user):
+            assert rows(node, "info " + name)[0]["actor"] == mailbox["actor"]
+        connection = rows(node, "actors connection")[0]
+        assert rows(node, "info " + connection["actor"])[0]["class"] == "connection"
+        assert rows(node, "info listener/0")[0]["has_name"] is True
+        top = rows(node, "top --by bytes --rows 3")
+        assert [row["bytes"] for row in top] == sorted((row["bytes"] for row in top), reverse=True) and len(top) == 3
+        window = rows(node, "top --by messages --window 300ms")
+        assert all(row["messages"] <= 100 for row in window)
+        await person.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def test_empty_views_of_one_actor(node):
+    assert rows(node, "mailbox committer") == [] and run(node, "mailbox committer") == "nothing waits\n"
+    assert rows(node, "links committer") == [] and run(node, "links committer") == "it has no links\n"
+    session = [row["actor"] for row in rows(node, "actors admin")][0]
+    watched = rows(node, "monitors " + session)
+    assert [row["relation"] for row in watched] == ["monitors"], "the session that asks"
+    assert rows(node, "actors listener where mailbox > 1000") == []
+    assert run(node, "actors listener where age > 5d") == "no actor matches\n"
+
+
+def test_actors_that_are_not_there_are_said_so(node):
+    for name, why in (("nobody", "no actor has this name"), ("0x99", "it has ended"), ("0xyz", "hexadecimal"),
+                      ("mailbox:+15550009999", "no account has this phone number"), ("mailbox:+1", "is written +1"),
+                      ("mailbox:7", "not in memory"), ("mailbox:x", "a user's number or a phone number")):
+        for command in ("info", "mailbox", "links", "monitors"):
+            assert why in run(node, "%s %s" % (command, name), status=1)
+    assert json.loads(run(node, "info nobody", options=["--json"], status=1))["error"] == "not_found"
+    assert '"classes" lists them' in run(node, "actors no_class", status=1)
+    assert "usage: info ACTOR" in run(node, "info", status=64)
 
 
 def test_one_shell_too_many_is_told_so(node):

@@ -24,6 +24,54 @@ const struct command commands[] = {
     {"events", VIEW_TABLE, "", "what was counted by name",
      "What the node refused, dropped, cut or finished, by name; actors/COUNTERS.md explains each.",
      .empty = "nothing was counted yet"},
+    {"tree", VIEW_TREE, "", "the supervision tree, live",
+     "Who supervises whom. A pool (a class of actors that come and go) is one line however many "
+     "are\n"
+     "in it. `ends` counts those that ended by themselves, `last reason` why the last one did.",
+     .empty = NULL},
+    {"top", VIEW_TABLE, "[--by ORDER] [--window TIME] [--rows N] [--class CLASS]",
+     "the actors that have or do the most",
+     "At a terminal it is a live screen: m a n t b choose the order, arrows move, Enter looks into "
+     "an\n"
+     "actor, q leaves; --once shows it once. Without a terminal it is shown once. Orders: mailbox "
+     "(messages\n"
+     "that wait), age (of the oldest of them), messages (handled), time (in handlers, estimated),\n"
+     "bytes. With --window counts are those of that time, else since each actor began.\n"
+     "    top --by messages --window 5s",
+     .empty = "no actor matches",
+     .options = {{"--by", "by", WORD_CHOICE, "mailbox age messages time bytes",
+                  .help = "the order"},
+                 {"--window", "window_ms", WORD_DURATION,
+                  .help = "count what happens in this time"},
+                 {"--rows", "rows", WORD_NUMBER, .help = "how many, at most 1000; 20"},
+                 {"--class", "class", WORD_TEXT, .help = "only this class"},
+                 {"--once", "once", WORD_FLAG, .help = "no live screen"}}},
+    {"actors", VIEW_TABLE, "CLASS [where CONDITION [and CONDITION]] [--by ORDER] [--rows N]",
+     "the actors of a class",
+     "Conditions compare mailbox (messages that wait), age (of the oldest) and bytes:\n"
+     "    actors mailbox where mailbox > 10 and age > 5s\n"
+     "    actors connection where bytes > 64KiB",
+     .empty = "no actor matches",
+     .places = {{"CLASS", "class", WORD_TEXT, .help = "a class; \"classes\" lists them"}},
+     .options =
+         {{"where", "where", WORD_CONDITIONS, .help = "mailbox > N, age > TIME, bytes > SIZE"},
+          {"--by", "by", WORD_CHOICE, "mailbox age messages time bytes", .help = "the order"},
+          {"--window", "window_ms", WORD_DURATION, .help = "count what happens in this time"},
+          {"--rows", "rows", WORD_NUMBER, .help = "how many, at most 1000; 100"}}},
+    {"info", VIEW_CARD, "ACTOR", "one actor, closely",
+     "ACTOR is an id (0x...), a class and a key (mailbox:42), a class and a phone number\n"
+     "(mailbox:+15550001111, number:+15550001111), or a name (listener/0, committer).",
+     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
+    {"mailbox", VIEW_TABLE, "ACTOR", "what waits in an actor's mailbox",
+     "Kinds, sizes and ages of what waits, the next one first, at most 512; never contents.",
+     .empty = "nothing waits",
+     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
+    {"links", VIEW_TABLE, "ACTOR", "with whom an actor ends together", "Links go both ways.",
+     .empty = "it has no links",
+     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
+    {"monitors", VIEW_TABLE, "ACTOR", "whom an actor watches, and who watches it",
+     "Whoever monitors an actor is told when it ends.", .empty = "it watches nobody and nobody it",
+     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
     {"quarantine", VIEW_TABLE, "[--limit N]",
      "what was set aside: mail that brought the node down twice",
      "One line per entry: mail that two crash records blame, that its device never answered, or "

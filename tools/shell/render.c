@@ -103,6 +103,10 @@ static void format_duration(uint64_t ns, char *text, size_t size) {
                  {1000, "\u00b5s"},
                  {1, "ns"}};
     unsigned unit = 0;
+    if (ns == 0) {
+        snprintf(text, size, "0");
+        return;
+    }
     while (unit < 6 && ns < units[unit].ns)
         unit++;
     double value = (double)ns / (double)units[unit].ns;
@@ -183,9 +187,9 @@ bool render_value(const struct admin_field *field, char *text, size_t bytes) {
     return false;
 }
 
-/* "memory_actors_bytes" is "memory actors": the unit is in the value. */
+/* "uptime_ms" is "uptime": the unit is in the value. Bytes stay: of what would often be unclear. */
 static void format_name(struct admin_text name, char *text, size_t bytes) {
-    static const char *const units[] = {"_time_ms", "_bytes", "_ms", "_ns", "_total"};
+    static const char *const units[] = {"_time_ms", "_ms", "_ns", "_total"};
     size_t used = 0, length = name.length;
     for (unsigned i = 0; i < sizeof(units) / sizeof(units[0]); i++)
         if (ends_with(name, units[i])) {

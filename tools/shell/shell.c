@@ -160,11 +160,20 @@ static int receive(struct answer *answer) {
     }
 }
 
+static bool is_live(const struct shell *shell, const struct parsed_command *parsed) {
+    return shell->terminal && !shell->json && isatty(STDIN_FILENO) &&
+           strcmp(parsed->command->name, "top") == 0 && !command_argument_find(parsed, "once");
+}
+
 static int ask(struct shell *shell, const struct parsed_command *parsed) {
     struct answer answer = {.shell = shell, .parsed = parsed};
     int status = shell_connect(shell);
     if (status)
         return status;
+    if (is_live(shell, parsed)) {
+        int ended = shell_top(shell, parsed);
+        return ended ? lost(shell, ended) : 0;
+    }
     int error = client_ask(&shell->client, parsed);
     if (error == -EPIPE) { /* it was restarted meanwhile: ask the new one */
         client_close(&shell->client);

@@ -32,6 +32,8 @@ int shell_connect(struct shell *shell);
 void shell_complain(const struct shell *shell, const char *code, const char *text);
 /* Prompts until the end; the exit status. */
 int shell_prompt(struct shell *shell);
+/* The live screen of `top`, until it is left. 0, or a negative errno of the connection. */
+int shell_top(struct shell *shell, const struct parsed_command *parsed);
 void shell_help(const struct shell *shell, const char *name);
 /* Asks the person; false: no. */
 bool shell_confirm(const char *question);

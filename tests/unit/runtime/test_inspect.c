@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { WORK = ACTOR_KIND_FIRST, ASK };
+enum { WORK = ACTOR_KIND_FIRST, ASK, ASK_ONE };
 #define WORK_NS 50000u
 
 static void on_work(void *state, struct message **message) {
@@ -36,10 +36,30 @@ static void on_ask(void *state, struct message **message) {
 static void on_answer(void *state, struct message **message) {
     is_complete |= inspect_gather_add(&gather, *message);
 }
-static const struct actor_handler asker_handlers[] = {
-    [INSPECT_ANSWER] = {"answer", on_answer}, [ASK] = {"ask", on_ask}};
+static struct actor_id looked_at;
+static struct inspect_detail detail;
+static struct inspect_message waiting[INSPECT_DETAIL_MAX];
+static struct inspect_relation relations[INSPECT_DETAIL_MAX];
+
+static void on_ask_one(void *state, struct message **message) {
+    uint64_t reference;
+    if (value_of(*message)) {
+        actor_monitor(looked_at);
+        actor_link(looked_at);
+    }
+    ask_error = actor_inspect_detail(looked_at, &reference);
+}
+static void on_detail(void *state, struct message **message) {
+    detail = *message_as(*message, struct inspect_detail);
+    memcpy(waiting, inspect_detail_messages(*message), sizeof waiting);
+    memcpy(relations, inspect_detail_relations(*message), sizeof relations);
+}
+static const struct actor_handler asker_handlers[] = {[INSPECT_ANSWER] = {"answer", on_answer},
+                                                      [INSPECT_DETAIL] = {"detail", on_detail},
+                                                      [ASK] = {"ask", on_ask},
+                                                      [ASK_ONE] = {"ask one", on_ask_one}};
 static const struct actor_class asker_class = {
-    .name = "asker", .handlers = asker_handlers, .handler_count = ASK + 1};
+    .name = "asker", .handlers = asker_handlers, .handler_count = ASK_ONE + 1};
 static struct actor_id asker;
 
 static struct runtime *begin(unsigned shards) {
@@ -214,6 +234,42 @@ static void a_scan_of_many_actors_is_spread_over_turns(void **state) {
     fixture_destroy(runtime);
 }
 
+static void what_waits_for_one_actor_and_whom_it_knows_is_told(void **state) {
+    struct runtime *runtime = begin(1);
+    looked_at = spawn(&worker_class);
+    fixture_send(asker, ASK_ONE, 1);
+    for (unsigned i = 0; i < INSPECT_DETAIL_MAX + 8; i++)
+        fixture_send(looked_at, i == 1 ? WORK + 1 : WORK, 0);
+    fixture_run(runtime);
+    assert_int_equal(ask_error, 0);
+    assert_string_equal(detail.class_name, "worker");
+    assert_int_equal(detail.messages_in_all, INSPECT_DETAIL_MAX + 8);
+    assert_int_equal(detail.message_count, INSPECT_DETAIL_MAX);
+    assert_string_equal(waiting[0].kind_name, "work");
+    assert_null(waiting[1].kind_name);
+    assert_int_equal(waiting[1].kind, WORK + 1);
+    assert_true(waiting[0].bytes >= sizeof(struct message) + sizeof(uint64_t));
+    assert_int_equal(detail.relation_count, 2);
+    assert_int_equal(relations[0].kind, INSPECT_MONITORED_BY);
+    assert_int_equal(relations[1].kind, INSPECT_LINKED);
+    assert_true(actor_id_equal(relations[0].other, asker));
+    fixture_destroy(runtime);
+}
+
+static void an_actor_of_another_shard_that_is_no_more_is_said_so(void **state) {
+    struct runtime *runtime = begin(2);
+    fixture_enter(runtime, 1);
+    looked_at = spawn(&worker_class);
+    actor_kill(looked_at, ACTOR_KILLED);
+    fixture_run(runtime);
+    detail.class_name = "unanswered";
+    fixture_send(asker, ASK_ONE, 0);
+    fixture_run(runtime);
+    assert_null(detail.class_name);
+    assert_int_equal(detail.message_count + detail.relation_count, 0);
+    fixture_destroy(runtime);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_longest_mailboxes_of_all_shards_come_first),
@@ -221,6 +277,8 @@ int main(void) {
         cmocka_unit_test(time_in_handlers_is_found),
         cmocka_unit_test(only_what_is_asked_for_is_answered),
         cmocka_unit_test(a_query_beyond_its_bounds_is_refused),
+        cmocka_unit_test(what_waits_for_one_actor_and_whom_it_knows_is_told),
+        cmocka_unit_test(an_actor_of_another_shard_that_is_no_more_is_said_so),
         cmocka_unit_test(a_scan_of_many_actors_is_spread_over_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,6 +39,39 @@ static void misspelt_commands_are_guessed(void **state) {
     refused("xyzzy", "\"help\" lists them all");
 }
 
+static void number_is(const char *line, const char *name, uint64_t value) {
+    assert_int_equal(command_parse(line, &parsed, error), 0);
+    const struct command_argument *argument = command_argument_find(&parsed, name);
+    assert_non_null(argument);
+    assert_int_equal(argument->number, value);
+}
+
+static void values_become_their_base_unit(void **state) {
+    number_is("top --window 5s", "window_ms", 5000);
+    number_is("top --window 500ms", "window_ms", 500);
+    number_is("top --window 3", "window_ms", 3000);
+    number_is("top --rows 30", "rows", 30);
+    number_is("actors x where mailbox > 10", "mailbox_min", 11);
+    number_is("actors x where mailbox >= 10 and age > 5s", "age_min_ms", 5001);
+    number_is("actors x where bytes >= 2MiB", "bytes_min", 2 << 20);
+    refused("top --window 5parsecs", "a time such as 500ms, 5s or 2m, not \"5parsecs\"");
+    refused("top --window", "--window wants a value");
+    refused("top --rows -1", "wants a number");
+    refused("top --rows 99999999999999999999", "wants a number");
+    refused("top --by size", "one of: mailbox age messages time bytes");
+    refused("top --by mail", "one of: mailbox age messages time bytes");
+    refused("top --rows 1 --rows 2", "is said twice");
+}
+
+static void conditions_that_are_wrong_are_explained(void **state) {
+    refused("actors x where", "a condition is written: mailbox > 10");
+    refused("actors x where size > 1", "none on size");
+    refused("actors x where mailbox < 1", "compares by > or >=");
+    refused("actors x where mailbox > much", "a value such as 10");
+    refused("actors x where mailbox > 1 or age > 1s", "joined by \"and\"");
+    refused("actors", "actors wants a class");
+}
+
 static void what_a_command_does_not_know_is_refused(void **state) {
     refused("node x", "node does not know what to do with \"x\"");
     refused("node --x", "node has no option --x");
@@ -79,6 +112,9 @@ static void tab_offers_what_may_come(void **state) {
     completes("nod", 0, "node ");
     completes("  nod", 2, "node ");
     completes("help sha", 5, "shards ");
+    completes("top --by m", 9, "mailbox messages ");
+    completes("top --w", 4, "--window ");
+    completes("actors x wh", 9, "where ");
     completes("node ", 5, "");
     completes("nonsense no", 0, "");
 }
@@ -104,6 +140,8 @@ int main(void) {
         cmocka_unit_test(empty_lines_and_comments_are_no_command),
         cmocka_unit_test(a_command_is_found_with_its_words),
         cmocka_unit_test(misspelt_commands_are_guessed),
+        cmocka_unit_test(values_become_their_base_unit),
+        cmocka_unit_test(conditions_that_are_wrong_are_explained),
         cmocka_unit_test(what_a_command_does_not_know_is_refused),
         cmocka_unit_test(request_of_a_line_fits_its_frame),
         cmocka_unit_test(tab_offers_what_may_come),

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which actor a person means.
+ *
+ *     text ─(a phone number: the store is asked, on the pool)─► query ─► shards ─► row, or not
+ * found
+ */
+#include "actors/admin_internal.h"
+#include "storage/account.h"
+#include "storage/format.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ADMIN_DONE of a look-up by phone number. */
+struct phone_lookup {
+    struct admin_job job;
+    struct engine *engine;
+    uint64_t user;
+    int error;
+    char class_name[INSPECT_CLASS_BYTES];
+    char digits[24];
+};
+
+static void ask(struct admin_session *session, const struct inspect_query *query) {
+    int error = inspect_gather_begin(&session->work.gather, query);
+    if (error)
+        admin_error_errno(session, error, "the shards can't be asked");
+    else
+        session->deadline = actor_timer_start(ADMIN_DEADLINE_MS, ADMIN_TICK, 0);
+}
+
+static void not_found(struct admin_session *session, const char *why) {
+    admin_error(session, "not_found", "there is no actor \"%s\": %s", session->work.reference, why);
+}
+
+/* --- text --------------------------------------------------------------------------------------
+ */
+
+static bool number_of(const char *text, int base, uint64_t *number) {
+    char *end;
+    errno = 0;
+    *number = strtoull(text, &end, base);
+    return text[0] && text[0] != '-' && text[0] != '+' && *end == '\0' && errno == 0;
+}
+
+static void run_lookup(struct message *message) {
+    struct phone_lookup *lookup = message_payload(message);
+    lookup->error = account_find_phone(lookup->engine, lookup->digits, &lookup->user);
+}
+
+static void look_up_phone(struct admin_session *session, const char *class_name,
+                          const char *phone) {
+    struct message *message = message_create(ADMIN_DONE, sizeof(struct phone_lookup));
+    struct phone_lookup *lookup = message_payload(message);
+    lookup->job.request = session->request;
+    lookup->engine = node_current()->engine;
+    snprintf(lookup->class_name, sizeof(lookup->class_name), "%s", class_name);
+    snprintf(lookup->digits, sizeof(lookup->digits), "%s", phone + 1);
+    int error = format_phone_valid(lookup->digits) ? 0 : -EINVAL;
+    if (!error)
+        error = actor_run_blocking(run_lookup, &message);
+    message_destroy(message);
+    if (error == -EINVAL)
+        not_found(session, "a phone number is written +15550001111");
+    else if (error)
+        admin_error_errno(session, error, "the store can't be asked");
+}
+
+static void by_key(struct admin_session *session, const char *class_name, uint64_t key) {
+    struct inspect_query query = {
+        .order = INSPECT_BY_MAILBOX, .rows = 1, .key_given = true, .key = key};
+    snprintf(query.class_name, sizeof(query.class_name), "%s", class_name);
+    ask(session, &query);
+}
+
+/* "class:key" */
+static void by_class(struct admin_session *session, const char *key_text) {
+    char class_name[ADMIN_REFERENCE_BYTES_MAX];
+    uint64_t key;
+    snprintf(class_name, sizeof(class_name), "%.*s", (int)(key_text - session->work.reference) - 1,
+             session->work.reference);
+    if (strlen(class_name) >= INSPECT_CLASS_BYTES)
+        not_found(session, "no class has so long a name");
+    else if (key_text[0] == '+' && strcmp(class_name, number_class.name) != 0)
+        look_up_phone(session, class_name, key_text);
+    else if (number_of(key_text + (key_text[0] == '+'), 10, &key))
+        by_key(session, class_name, key);
+    else
+        not_found(session, "what is behind the colon is a user's number or a phone number");
+}
+
+void admin_resolve(struct admin_session *session, const struct admin_request *request,
+                   admin_found_fn found) {
+    char *text = session->work.reference;
+    session->work.found = found;
+    if (!admin_take_text(session, request, "actor", text, ADMIN_REFERENCE_BYTES_MAX))
+        return;
+    const char *colon = strchr(text, ':');
+    struct inspect_query query = {.order = INSPECT_BY_MAILBOX, .rows = 1};
+    if (!text[0]) {
+        admin_error(session, "argument", "which actor? 0x..., class:key or a name");
+    } else if (strncmp(text, "0x", 2) == 0) {
+        if (number_of(text, 16, &query.actor.bits) && query.actor.bits)
+            ask(session, &query);
+        else
+            not_found(session, "an id is 0x and hexadecimal digits");
+    } else if (colon) {
+        by_class(session, colon + 1);
+    } else {
+        query.actor = actor_whereis(text);
+        if (query.actor.bits)
+            ask(session, &query);
+        else
+            not_found(session, "no actor has this name; \"actors CLASS\" lists a class, and "
+                               "class:key or an id 0x... name one");
+    }
+}
+
+/* --- answers -----------------------------------------------------------------------------------
+ */
+
+static void on_looked_up(struct admin_session *session, const struct phone_lookup *lookup) {
+    if (lookup->error == -ENOENT)
+        not_found(session, "no account has this phone number");
+    else if (lookup->error)
+        admin_error_errno(session, lookup->error, "the store can't be read");
+    else
+        by_key(session, lookup->class_name, lookup->user);
+}
+
+static void on_answered(struct admin_session *session) {
+    struct inspect_gather *gather = &session->work.gather;
+    actor_timer_cancel(&session->deadline);
+    if (gather->row_count) {
+        struct inspect_row row = gather->rows[0];
+        session->work.found(session, &row);
+    } else if (gather->error) {
+        admin_error_errno(session, gather->error, "a shard could not look");
+    } else if (gather->answered < gather->shards) {
+        admin_error(session, "timeout", "%u of %u shards did not answer: they hang, see \"slow\"",
+                    gather->shards - gather->answered, gather->shards);
+    } else {
+        not_found(session, "it has ended or is not in memory (one with a key comes back with the "
+                           "next message to it)");
+    }
+}
+
+void admin_resolve_on_message(struct admin_session *session, struct message **message) {
+    if ((*message)->kind == ADMIN_DONE)
+        on_looked_up(session, message_as(*message, struct phone_lookup));
+    else if ((*message)->kind == ADMIN_TICK ||
+             ((*message)->kind == INSPECT_ANSWER &&
+              inspect_gather_add(&session->work.gather, *message)))
+        on_answered(session);
+}
