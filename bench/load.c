@@ -19,7 +19,8 @@ static void people_make(struct load *load) {
     load->body = calloc(1, load->options.body_bytes);
     CHECK(load->people != NULL && load->body != NULL);
     for (unsigned i = 0; i < load->options.count; i++)
-        load->people[i] = (struct person){.account = &load->options.accounts[i], .version = 1};
+        load->people[i] = (struct person){
+            .account = &load->options.accounts[i], .version = 1, .last_from = UINT32_MAX};
 }
 
 int load_start(struct load *load, const struct load_options *options) {
@@ -117,6 +118,28 @@ void load_send(struct load *load, unsigned from, unsigned to, unsigned count,
     *message_as(message, struct person_send) =
         (struct person_send){.scheduled_ns = scheduled_ns, .to = to, .count = count};
     give(load, from, message);
+}
+
+void load_cut(struct load *load, unsigned person) {
+    give(load, person, message_create(PERSON_CUT, 0));
+}
+
+void load_leave(struct load *load, unsigned person) {
+    give(load, person, message_create(PERSON_LEAVE, 0));
+}
+
+void load_return(struct load *load, unsigned person) {
+    give(load, person, message_create(PERSON_CONNECT, 0));
+}
+
+int load_take_latency(struct load *load) {
+    struct message *message = message_create(CROWD_TAKE, 0);
+    int error = 0;
+    atomic_store(&load->is_taken, false);
+    runtime_send(load->runtime, load->crowd, &message);
+    while (error == 0 && !atomic_load_explicit(&load->is_taken, memory_order_acquire))
+        error = interruptible_sleep_ms(1);
+    return error;
 }
 
 int load_settle(struct load *load) {

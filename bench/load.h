@@ -36,13 +36,22 @@ struct person {
     uint64_t user; /* once known; 0 before */
     uint32_t device;
     uint64_t version;           /* of this person's device list, as the senders use it */
-    uint32_t written, received; /* messages to this person */
+    uint32_t written, received; /* messages to this person; `received`: all before it have come */
+    uint64_t window;            /* which of those from `received` on have come */
+    uint32_t last_from, last_place;
 };
 
 /* Written by the shard, read by the main thread. */
 struct load_counters {
-    _Atomic uint64_t online, found, sent, accepted, delivered;
-    _Atomic uint64_t failures; /* of any kind; the first one is in `failure` */
+    _Atomic uint64_t online;    /* have been, ever */
+    _Atomic uint64_t connected; /* are now */
+    _Atomic uint64_t lost;      /* connections that nobody meant to end, with `reconnect` */
+    _Atomic uint64_t found, sent, accepted, delivered;
+    _Atomic uint64_t not_sent;   /* orders to people who were away */
+    _Atomic uint64_t repeated;   /* came once more after a connection had ended; not shown */
+    _Atomic uint64_t read;       /* told to their senders */
+    _Atomic uint64_t heartbeats; /* pings that the node has answered */
+    _Atomic uint64_t failures;   /* of any kind; the first one is in `failure` */
 };
 
 struct load_options {
@@ -51,11 +60,15 @@ struct load_options {
     unsigned count;
     size_t body_bytes;
     unsigned outbox_messages; /* that a person may have without an answer; a power of two */
+    bool several_senders;     /* a person hears from several, in no order between them */
+    bool reconnect;           /* people whose connection ends come back by themselves */
+    unsigned read_percent;    /* of the mail: is read within a minute, and its sender told */
 };
 
 struct load {
     struct load_options options;
     struct runtime *runtime;
+    struct actor_id crowd;
     struct url url;
     struct device_config device;
     struct person *people;
@@ -65,6 +78,8 @@ struct load {
     _Atomic bool answering; /* closed loop: who gets a message sends one back */
     _Atomic bool recording; /* latencies, into: */
     struct histogram latency;
+    struct histogram taken; /* load_take_latency's */
+    _Atomic bool is_taken;
 
     /* The shard's own from here. */
     unsigned connect_next, connect_end; /* whoever comes online lets the next one connect */
@@ -88,6 +103,13 @@ void load_send(struct load *load, unsigned from, unsigned to, unsigned count,
                uint64_t scheduled_ns);
 /* Until the counter has this value. A run that stands still for half a minute has failed. */
 int load_wait(struct load *load, const _Atomic uint64_t *counter, uint64_t value);
+/* They lose their connection (and come back by themselves, with `reconnect`); they go away; they
+ * come back. */
+void load_cut(struct load *load, unsigned person);
+void load_leave(struct load *load, unsigned person);
+void load_return(struct load *load, unsigned person);
+/* What was recorded since the last time, into load->taken. 0, or negative. */
+int load_take_latency(struct load *load);
 /* Lets the closed loop run out: all that was sent is accepted, and delivered once. */
 int load_settle(struct load *load);
 /* Has anything failed? Says what. */
@@ -97,7 +119,15 @@ int load_check(struct load *load);
 
 extern const struct supervisor_spec load_tree;
 
-enum { PERSON_CONNECT = ACTOR_KIND_FIRST, PERSON_TICK, PERSON_SEND, PERSON_FIND };
+enum {
+    PERSON_CONNECT = ACTOR_KIND_FIRST,
+    PERSON_TICK,
+    PERSON_SEND,
+    PERSON_FIND,
+    PERSON_LEAVE,
+    PERSON_CUT,
+};
+enum { CROWD_TAKE = ACTOR_KIND_FIRST };
 
 struct person_send {
     uint64_t scheduled_ns;
