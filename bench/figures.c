@@ -17,6 +17,7 @@
 
 static struct {
     bool json;
+    const char *ground;
     char cpu[128], kernel[160];
     unsigned count;
     struct figure {
@@ -53,6 +54,10 @@ void figures_begin(bool json) {
                state.kernel, BUILD_MODE);
 }
 
+void figures_ground(const char *ground) {
+    state.ground = ground;
+}
+
 void figure_add(const char *name, const char *unit, double value) {
     struct figure *figure = state.figures;
     while (figure < state.figures + state.count && strcmp(figure->name, name) != 0)
@@ -86,6 +91,8 @@ static void print_json(const struct figure *figure, double value) {
                   "unit", figure->unit, "runs", (int)figure->runs, "cpu", state.cpu, "cores",
                   (int)sysconf(_SC_NPROCESSORS_ONLN), "kernel", state.kernel, "build", BUILD_MODE);
     CHECK(object != NULL);
+    if (state.ground != NULL)
+        json_object_set_new(object, "ground", json_string(state.ground));
     json_dumpf(object, stdout, JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(object);
@@ -106,6 +113,18 @@ void figures_print(const char *heading) {
     }
     fflush(stdout);
     state.count = 0;
+}
+
+void figures_write_html(FILE *file) {
+    fprintf(file, "<p>%s, %ld cores, %s, %s build%s%s</p>\n<table>\n", state.cpu,
+            sysconf(_SC_NPROCESSORS_ONLN), state.kernel, BUILD_MODE,
+            state.ground != NULL ? ", ground: " : "", state.ground != NULL ? state.ground : "");
+    for (unsigned i = 0; i < state.count; i++) {
+        struct figure *figure = &state.figures[i];
+        fprintf(file, "<tr><td>%s</td><td>%.6g</td><td>%s</td></tr>\n", figure->name,
+                median(figure), figure->unit);
+    }
+    fputs("</table>\n", file);
 }
 
 void progress(const char *format, ...) {

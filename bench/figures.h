@@ -8,13 +8,20 @@
 #define TERN_BENCH_FIGURES_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 /* Before the first figure. */
 void figures_begin(bool json);
 /* `name` and `unit` are constant or short (47 bytes): they are copied. */
 void figure_add(const char *name, const char *unit, double value);
+/* What the figures that follow were taken on, "sockets"; constant text. NULL: said by their names.
+ * Figures of different grounds are never compared. */
+void figures_ground(const char *ground);
 /* Prints what was added since the last time under a heading (people only) and forgets it. */
 void figures_print(const char *heading);
+
+/* What would be printed, as a table. */
+void figures_write_html(FILE *file);
 
 /* What is going on now, on one line that the next one replaces; on a terminal only. */
 __attribute__((format(printf, 1, 2))) void progress(const char *format, ...);

@@ -40,6 +40,14 @@ uint64_t histogram_quantile(const struct histogram *histogram, double share) {
     return histogram->largest;
 }
 
+void histogram_add(struct histogram *histogram, const struct histogram *other) {
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+        histogram->buckets[i] += other->buckets[i];
+    histogram->count += other->count;
+    if (other->largest > histogram->largest)
+        histogram->largest = other->largest;
+}
+
 void histogram_clear(struct histogram *histogram) {
     memset(histogram, 0, sizeof *histogram);
 }

@@ -20,6 +20,8 @@ struct histogram {
 void histogram_record(struct histogram *histogram, uint64_t value);
 /* The value that this share (0 to 1) of those recorded does not exceed; 0 when there is none. */
 uint64_t histogram_quantile(const struct histogram *histogram, double share);
+/* Adds what another has recorded. */
+void histogram_add(struct histogram *histogram, const struct histogram *other);
 void histogram_clear(struct histogram *histogram);
 
 #endif

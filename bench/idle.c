@@ -51,7 +51,8 @@ static int run(struct scenario *scenario) {
 
 int scenario_idle(const struct bench_options *options) {
     struct scenario scenario;
-    int error = scenario_begin(&scenario, options, options->idle, OUTBOX_MESSAGES);
+    const struct load_options load = {.count = options->idle, .outbox_messages = OUTBOX_MESSAGES};
+    int error = scenario_begin(&scenario, options, &load);
     if (error)
         return error;
     error = run(&scenario);

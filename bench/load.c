@@ -72,6 +72,8 @@ int load_wait(struct load *load, const _Atomic uint64_t *counter, uint64_t value
         int error = interruptible_sleep_ms(POLL_MS);
         if (error == 0)
             error = load_check(load);
+        if (error == 0 && load->watch != NULL)
+            error = load->watch(load->watch_context);
         if (error)
             return error;
         uint64_t now = atomic_load(counter);

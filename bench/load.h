@@ -44,6 +44,7 @@ struct person {
 /* Written by the shard, read by the main thread. */
 struct load_counters {
     _Atomic uint64_t online;    /* have been, ever */
+    _Atomic uint64_t logins;    /* of all kinds */
     _Atomic uint64_t connected; /* are now */
     _Atomic uint64_t lost;      /* connections that nobody meant to end, with `reconnect` */
     _Atomic uint64_t found, sent, accepted, delivered;
@@ -78,7 +79,9 @@ struct load {
     _Atomic bool answering; /* closed loop: who gets a message sends one back */
     _Atomic bool recording; /* latencies, into: */
     struct histogram latency;
-    struct histogram taken; /* load_take_latency's */
+    struct histogram taken;      /* load_take_latency's */
+    int (*watch)(void *context); /* called while something is waited for; negative: stop */
+    void *watch_context;
     _Atomic bool is_taken;
 
     /* The shard's own from here. */

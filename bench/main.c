@@ -82,6 +82,8 @@ int main(int count, char **values) {
     figures_begin(arguments.bench.json);
     if (arguments.command == BENCH_QUICK)
         error = run_quick(&arguments.bench);
+    else if (arguments.command == BENCH_USERS)
+        error = run(&arguments.bench, scenario_users, "Many users, on sockets");
     else if (arguments.command == BENCH_ACTORS)
         error = scenario_actors(&arguments.actors);
     else

@@ -60,7 +60,8 @@ int scenario_offline(const struct bench_options *options) {
     struct scenario scenario;
     unsigned people = options->senders + options->receivers;
     uint64_t total = (uint64_t)options->receivers * options->each;
-    int error = scenario_begin(&scenario, options, people, outbox_messages(options));
+    const struct load_options load = {.count = people, .outbox_messages = outbox_messages(options)};
+    int error = scenario_begin(&scenario, options, &load);
     if (error)
         return error;
     progress("%u senders come online", options->senders);

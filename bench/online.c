@@ -66,7 +66,8 @@ static int run_window(struct scenario *scenario, unsigned window) {
 int scenario_online(const struct bench_options *options) {
     struct scenario scenario;
     unsigned people = 2 * options->pairs;
-    int error = scenario_begin(&scenario, options, people, OUTBOX_MESSAGES);
+    const struct load_options load = {.count = people, .outbox_messages = OUTBOX_MESSAGES};
+    int error = scenario_begin(&scenario, options, &load);
     if (error)
         return error;
     progress("%u people come online", people);

@@ -20,6 +20,7 @@ static const char usage[] =
     "       tern-bench mail --rate N           so many messages a second, whatever comes back\n"
     "       tern-bench mail --offline          mail for people who come later\n"
     "       tern-bench mail --idle N           people who come online and say nothing\n"
+    "       tern-bench users [options]         many users, each with a connection of its own\n"
     "       tern-bench actors [options]        what the runtime itself does\n"
     "       tern-bench accounts FILE --count N accounts for `tern-node import`, and for "
     "--accounts\n"
@@ -27,6 +28,12 @@ static const char usage[] =
     "  --pairs N      pairs of people online (500)     --window N    messages in flight per pair\n"
     "  --body BYTES   of each message (100)            --seconds S   measured (5)\n"
     "  --senders N, --receivers N, --each N            of --offline (100, 1000, 100)\n"
+    "  --connections N  users (10000)                  --rate N      messages a second (1 % of "
+    "them)\n"
+    "  --leaves PERCENT of the users lose their network or go away, per hour (0)\n"
+    "  --storm N      cut so many connections at once at the end\n"
+    "  --seed N       of users: the same people, who do the same (1)\n"
+    "  --report DIR   of users: a page with plots over time\n"
     "  --runs N       so often; the median is shown    --json        one object a line\n"
     "  --only NAME    of actors: this figure (may be repeated)\n"
     "  --quick        of actors: a twentieth of everything\n"
@@ -51,6 +58,12 @@ enum {
     OPTION_RECEIVERS,
     OPTION_EACH,
     OPTION_IDLE,
+    OPTION_CONNECTIONS,
+    OPTION_LEAVES,
+    OPTION_STORM,
+    OPTION_SEED,
+    OPTION_REPORT,
+    OPTION_GROUND,
     OPTION_RUNS,
     OPTION_JSON,
     OPTION_QUICK,
@@ -77,6 +90,12 @@ static const struct option options[] = {
     {"receivers", required_argument, NULL, OPTION_RECEIVERS},
     {"each", required_argument, NULL, OPTION_EACH},
     {"idle", required_argument, NULL, OPTION_IDLE},
+    {"connections", required_argument, NULL, OPTION_CONNECTIONS},
+    {"leaves", required_argument, NULL, OPTION_LEAVES},
+    {"storm", required_argument, NULL, OPTION_STORM},
+    {"seed", required_argument, NULL, OPTION_SEED},
+    {"report", required_argument, NULL, OPTION_REPORT},
+    {"ground", required_argument, NULL, OPTION_GROUND},
     {"runs", required_argument, NULL, OPTION_RUNS},
     {"json", no_argument, NULL, OPTION_JSON},
     {"quick", no_argument, NULL, OPTION_QUICK},
@@ -109,6 +128,10 @@ static bool number_take(int option, struct arguments *arguments) {
         {OPTION_RECEIVERS, &bench->receivers, 1, 1000000},
         {OPTION_EACH, &bench->each, 1, 1000},
         {OPTION_IDLE, &bench->idle, 1, ACCOUNTS_MAX},
+        {OPTION_CONNECTIONS, &bench->connections, 2, ACCOUNTS_MAX},
+        {OPTION_LEAVES, &bench->leaves_per_hour, 0, 100000},
+        {OPTION_STORM, &bench->storm, 1, ACCOUNTS_MAX},
+        {OPTION_SEED, &bench->seed, 0, UINT32_MAX},
         {OPTION_RUNS, &bench->runs, 1, 99},
         {OPTION_COUNT, &arguments->accounts_count, 1, ACCOUNTS_MAX},
     };
@@ -160,6 +183,13 @@ static bool setting_take(struct node_options *node) {
     return true;
 }
 
+static bool ground_take(void) {
+    if (strcmp(optarg, "sockets") == 0)
+        return true;
+    fprintf(stderr, "tern-bench: --ground %s: sockets is wanted\n", optarg);
+    return false;
+}
+
 static bool only_take(struct actors_options *actors) {
     if (actors->only_count == ACTORS_ONLY_MAX)
         return false;
@@ -181,6 +211,11 @@ static bool option_take(int option, struct arguments *arguments) {
     case OPTION_QUICK:
         arguments->quick = true;
         return true;
+    case OPTION_REPORT:
+        bench->report = optarg;
+        return true;
+    case OPTION_GROUND:
+        return ground_take();
     case OPTION_ONLY:
         return only_take(&arguments->actors);
     case OPTION_CPU_TIME:
@@ -224,6 +259,10 @@ static bool command_take(int count, char **values, struct arguments *arguments) 
         arguments->command = BENCH_QUICK;
         return optind == count;
     }
+    if (optind + 1 == count && strcmp(values[optind], "users") == 0) {
+        arguments->command = BENCH_USERS;
+        return true;
+    }
     if (optind + 1 == count && strcmp(values[optind], "mail") == 0) {
         arguments->command = BENCH_MAIL;
         return true;
@@ -245,7 +284,9 @@ void arguments_read(int count, char **values, struct arguments *arguments) {
                   .warm_seconds = 1,
                   .senders = 100,
                   .receivers = 1000,
-                  .each = 100},
+                  .each = 100,
+                  .connections = 10000,
+                  .seed = 1},
     };
     bool good = true;
     while (good && (option = getopt_long(count, values, "h", options, NULL)) != -1) {

@@ -9,6 +9,7 @@
 enum bench_command {
     BENCH_MAIL,
     BENCH_ACTORS,
+    BENCH_USERS,
     BENCH_QUICK,
     BENCH_ACCOUNTS, /* writes a file of accounts for a node that is measured with --server */
     BENCH_DONE,     /* there is nothing to do: exit with `status` */

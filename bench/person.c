@@ -49,8 +49,11 @@ static void on_welcome(void *context, const struct wire_welcome *welcome) {
         person_failed(self, "the node doesn't know %s", self->person->account->phone);
     self->person->user = welcome->user;
     self->person->device = welcome->device;
-    if (!self->online)
+    if (!self->online) {
         tally(&load->counters.connected);
+        tally(&load->counters.logins);
+        self->online_since_ns = actor_now_ns();
+    }
     self->online = true;
     if (self->counted)
         return;

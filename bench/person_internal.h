@@ -17,7 +17,8 @@ struct person_actor {
     struct unread *unread;   /* mail that will be read; NULL: none */
     struct socket_id socket;
     struct actor_timer timer;
-    uint64_t timer_ms; /* when it fires */
+    uint64_t timer_ms;        /* when it fires */
+    uint64_t online_since_ns; /* latency is of mail that did not wait for this person */
     bool sending, counted, online, away;
     uint32_t find_first; /* of the `discover` that is under way */
 };

@@ -191,7 +191,8 @@ int person_mail(void *context, const struct wire_mail *mail) {
     if (!take_place(self, &head))
         return 0;
     tally(&load->counters.delivered);
-    if (atomic_load_explicit(&load->recording, memory_order_relaxed))
+    if (atomic_load_explicit(&load->recording, memory_order_relaxed) &&
+        head.sent_ns > self->online_since_ns)
         histogram_record(&load->latency, now_ns > head.sent_ns ? now_ns - head.sent_ns : 0);
     if (atomic_load_explicit(&load->answering, memory_order_relaxed))
         queue_message(self, head.from, now_ns);

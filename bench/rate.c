@@ -68,7 +68,9 @@ static int run(struct scenario *scenario) {
 
 int scenario_rate(const struct bench_options *options) {
     struct scenario scenario;
-    int error = scenario_begin(&scenario, options, 2 * options->pairs, OUTBOX_MESSAGES);
+    const struct load_options load = {.count = 2 * options->pairs,
+                                      .outbox_messages = OUTBOX_MESSAGES};
+    int error = scenario_begin(&scenario, options, &load);
     if (error)
         return error;
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);

@@ -55,16 +55,27 @@ static double process_resident_bytes(pid_t pid) {
     return line != NULL ? strtod(line + 5, NULL) * 1024 : 0;
 }
 
-static void tree_add(pid_t pid, unsigned depth, struct sample *sample) {
+/* proc(5): the second field of statm, in pages. */
+static double process_resident_bytes_quick(pid_t pid) {
+    char path[64], text[256], *at;
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    if (file_read(path, text, sizeof text) == 0)
+        return 0;
+    strtoull(text, &at, 10);
+    return (double)strtoull(at, NULL, 10) * (double)sysconf(_SC_PAGESIZE);
+}
+
+static void tree_add(pid_t pid, unsigned depth, bool quick, struct sample *sample) {
     char path[64], text[4096];
     sample->cpu_us += process_cpu_us(pid);
-    sample->resident_bytes += process_resident_bytes(pid);
+    sample->resident_bytes +=
+        quick ? process_resident_bytes_quick(pid) : process_resident_bytes(pid);
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
     if (depth == TREE_DEPTH_MAX || file_read(path, text, sizeof text) == 0)
         return;
     char *at = text, *end;
     for (long child = strtol(at, &end, 10); end != at; child = strtol(at, &end, 10)) {
-        tree_add((pid_t)child, depth + 1, sample);
+        tree_add((pid_t)child, depth + 1, quick, sample);
         at = end;
     }
 }
@@ -109,27 +120,41 @@ static size_t metrics_read(const struct socket_address *address, char *bytes, si
     return length;
 }
 
-static double metric(const struct socket_address *address, const char *name) {
-    char *text = malloc(METRICS_BYTES_MAX);
-    double value = 0;
-    if (text != NULL && metrics_read(address, text, METRICS_BYTES_MAX) > 0) {
-        const char *line = strstr(text, name);
-        value = line != NULL ? strtod(line + strlen(name), NULL) : 0;
-    }
-    free(text);
-    return value;
+static double metric(const char *text, const char *name) {
+    const char *line = strstr(text, name);
+    return line != NULL ? strtod(line + strlen(name), NULL) : 0;
 }
 
-void sample_take(const struct sample_source *source, struct sample *sample) {
+static void metrics_take(const struct socket_address *address, struct sample *sample) {
+    char *text = malloc(METRICS_BYTES_MAX);
+    if (text != NULL && metrics_read(address, text, METRICS_BYTES_MAX) > 0) {
+        sample->store_operations = metric(text, "\ntern_engine_operations_total ");
+        sample->boot = metric(text, "\ntern_boot ");
+        sample->restarts = metric(text, "\ntern_supervisor_restarts_total ");
+    }
+    free(text);
+}
+
+static void take(const struct sample_source *source, bool quick, struct sample *sample) {
     struct rusage own;
     *sample = (struct sample){0};
-    if (source->has_metrics)
-        sample->store_operations = metric(&source->metrics, "\ntern_engine_operations_total ");
+    if (source->has_metrics && !quick)
+        metrics_take(&source->metrics, sample);
     if (source->pid > 0)
-        tree_add(source->pid, 0, sample);
+        tree_add(source->pid, 0, quick, sample);
     sample->kernel_bytes = kernel_bytes();
+    sample->load_resident_bytes =
+        quick ? process_resident_bytes_quick(getpid()) : process_resident_bytes(getpid());
     getrusage(RUSAGE_SELF, &own);
     sample->load_cpu_us = (double)(own.ru_utime.tv_sec + own.ru_stime.tv_sec) * 1e6 +
                           (double)(own.ru_utime.tv_usec + own.ru_stime.tv_usec);
     sample->at_ns = clock_ns();
+}
+
+void sample_take(const struct sample_source *source, struct sample *sample) {
+    take(source, false, sample);
+}
+
+void sample_take_quick(const struct sample_source *source, struct sample *sample) {
+    take(source, true, sample);
 }

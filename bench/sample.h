@@ -23,14 +23,18 @@ struct sample_source {
 struct sample {
     uint64_t at_ns;
     double cpu_us, load_cpu_us;
-    double resident_bytes;
+    double resident_bytes, load_resident_bytes;
     double
         kernel_bytes; /* of the whole machine: slab and page tables, what connections take there */
     double store_operations; /* keys written or deleted since the node's start */
+    double boot, restarts;   /* how often the node was started, and its actors again */
 };
 
 /* What isn't known is zero. */
 void sample_take(const struct sample_source *source, struct sample *sample);
+/* Without the store's operations, and without walking the page tables for resident memory: the
+ * kernel's running count, which may be off by some pages per thread. For every second. */
+void sample_take_quick(const struct sample_source *source, struct sample *sample);
 
 uint64_t clock_ns(void); /* monotonic */
 

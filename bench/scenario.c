@@ -10,14 +10,11 @@
 
 #define STEP_MS 250
 
-static int begin(struct scenario *scenario, unsigned people, unsigned outbox_messages) {
+static int begin(struct scenario *scenario, struct load_options load) {
     const struct bench_options *options = scenario->options;
-    struct load_options load = {
-        .server = options->server_address,
-        .count = people,
-        .body_bytes = options->body_bytes,
-        .outbox_messages = outbox_messages,
-    };
+    unsigned people = load.count;
+    load.server = options->server_address;
+    load.body_bytes = options->body_bytes;
     int error = 0;
     if (options->server != NULL) {
         scenario->source = options->source;
@@ -36,11 +33,11 @@ static int begin(struct scenario *scenario, unsigned people, unsigned outbox_mes
     return error ? error : load_start(&scenario->load, &load);
 }
 
-int scenario_begin(struct scenario *scenario, const struct bench_options *options, unsigned people,
-                   unsigned outbox_messages) {
+int scenario_begin(struct scenario *scenario, const struct bench_options *options,
+                   const struct load_options *load) {
     memset(scenario, 0, sizeof *scenario);
     scenario->options = options;
-    int error = begin(scenario, people, outbox_messages);
+    int error = begin(scenario, *load);
     if (error)
         scenario_end(scenario);
     return error;

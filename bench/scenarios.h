@@ -24,6 +24,12 @@ struct bench_options {
     unsigned senders, receivers, each;
     unsigned idle; /* 0: no idle connections */
 
+    /* users (users.c) */
+    unsigned connections, storm; /* storm: so many are cut at once; 0: none */
+    unsigned leaves_per_hour;    /* of each 100 people */
+    unsigned seed;
+    const char *report; /* directory; NULL: none */
+
     const char *server; /* NULL: a node of our own */
     const char *accounts;
     struct socket_address server_address;
@@ -35,6 +41,7 @@ int scenario_online(const struct bench_options *options);
 int scenario_rate(const struct bench_options *options);
 int scenario_offline(const struct bench_options *options);
 int scenario_idle(const struct bench_options *options);
+int scenario_users(const struct bench_options *options);
 
 /* --- what they share (scenario.c) --- */
 
@@ -46,8 +53,10 @@ struct scenario {
     struct load load;
 };
 
-int scenario_begin(struct scenario *scenario, const struct bench_options *options, unsigned people,
-                   unsigned outbox_messages);
+/* `load`: how many people, and their manners; where they connect and what they are called is filled
+ * in. */
+int scenario_begin(struct scenario *scenario, const struct bench_options *options,
+                   const struct load_options *load);
 void scenario_end(struct scenario *scenario);
 
 /* A measured stretch: what the node used, and what arrived, between two samples. */
