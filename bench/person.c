@@ -96,6 +96,7 @@ static void person_on_find(void *state, struct message **message) {
     struct wire_frame frame = {.kind = WIRE_DISCOVER,
                                .discover.phones = {.items = phones, .count = find->count}};
     self->find_first = find->first;
+    self->finding = true;
     int ref = device_request(self->device, &frame);
     if (ref < 0)
         person_failed(self, "nobody can be looked for: %s", strerror(-ref));
@@ -106,6 +107,12 @@ static void on_replied(void *context, uint32_t ref, const struct wire_reply *rep
     struct load *load = load_current();
     struct wire_discover_body body;
     struct wire_person found;
+    if (!self->finding) { /* a receipt; one whose connection was cut may be told or not */
+        if (reply->code != WIRE_CODE_OK && reply->code != WIRE_CODE_UNAVAILABLE)
+            person_failed(self, "a receipt was refused: %s", wire_code_name(reply->code));
+        return;
+    }
+    self->finding = false;
     if (reply->code != WIRE_CODE_OK ||
         wire_read_discover_body(reply->body.bytes, reply->body.length, &body) != PARSE_COMPLETE) {
         person_failed(self, "people were not found: %s", wire_code_name(reply->code));

@@ -19,7 +19,7 @@ struct person_actor {
     struct actor_timer timer;
     uint64_t timer_ms;        /* when it fires */
     uint64_t online_since_ns; /* latency is of mail that did not wait for this person */
-    bool sending, counted, online, away;
+    bool sending, counted, online, away, finding;
     uint32_t find_first; /* of the `discover` that is under way */
 };
 
