@@ -13,7 +13,6 @@
 
 #define URING_RINGS_MAX 64u
 #define URING_ACCEPTS_MAX 512u         /* posted at a time, over all listeners */
-#define URING_NO_DESCRIPTOR UINT32_MAX /* a socket that could not be put into the table */
 
 enum io_flag {
     IO_RECEIVING = 1,   /* a receive is posted */

@@ -65,6 +65,12 @@ static int register_buffers(struct uring *ring, unsigned count) {
     return 0;
 }
 
+static int make_starved(struct uring *ring) {
+    ring->starved = calloc(ring->descriptors, sizeof *ring->starved);
+    ring->starved_first = ring->starved_last = URING_NO_DESCRIPTOR;
+    return ring->starved != NULL ? 0 : -ENOMEM;
+}
+
 int uring_create(struct uring *ring, unsigned buffers) {
     struct io_uring_params params = {
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE |
@@ -79,9 +85,13 @@ int uring_create(struct uring *ring, unsigned buffers) {
         return error;
     error = register_descriptors(ring);
     if (error == 0)
+        error = make_starved(ring);
+    if (error == 0)
         error = register_buffers(ring, buffers);
-    if (error != 0)
+    if (error != 0) {
         io_uring_queue_exit(&ring->io);
+        free(ring->starved);
+    }
     return error;
 }
 
@@ -113,6 +123,7 @@ void uring_destroy(struct uring *ring) {
 
     io_uring_queue_exit(&ring->io);
     munmap(ring->buffer_ring, ring_bytes + (size_t)ring->buffer_count * URING_BUFFER_BYTES);
+    free(ring->starved);
 }
 
 size_t uring_memory_bytes(const struct uring *ring) {

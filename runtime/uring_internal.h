@@ -26,7 +26,7 @@
 #define URING_BUFFERS_MAIN 2048u
 #define URING_BUFFERS_ADDED 256u
 #define URING_BUFFER_GROUP 0
-#define URING_STARVED_MAX 2048u
+#define URING_NO_DESCRIPTOR UINT32_MAX /* a socket that could not be put into the table */
 
 /* The low three bits of a completion's user_data say what it is of; the rest is an address. */
 enum uring_tag {
@@ -41,6 +41,12 @@ enum uring_tag {
 };
 #define URING_TAG_MASK 7ull
 
+/* A place in the list of the starved, by descriptor. */
+struct uring_starved {
+    struct reactor_socket *socket;
+    uint32_t next, previous; /* URING_NO_DESCRIPTOR: none */
+};
+
 struct uring {
     struct io_uring io;
     struct io_uring_buf_ring *buffer_ring;
@@ -49,9 +55,10 @@ struct uring {
     unsigned buffers_lent; /* to messages that are not freed yet */
     unsigned descriptors;  /* the table's size */
     unsigned used;         /* open descriptors, and posted operations that may open one */
-    /* Sockets whose receive ended for want of a buffer, first come first served. */
-    struct reactor_socket *starved[URING_STARVED_MAX];
-    unsigned starved_head, starved_count;
+    /* Sockets whose receive ended for want of a buffer, first come first served; each waits here
+     * and tries nothing, however many they are: to try would cost the turns that free buffers. */
+    struct uring_starved *starved; /* by descriptor; pages that nobody needs are not there */
+    uint32_t starved_first, starved_last;
 };
 
 /* 0 or -errno: -EPERM or -ENOSYS where io_uring is forbidden, -EINVAL before Linux 6.1. */

@@ -32,41 +32,41 @@ static void starve(struct reactor *reactor, struct reactor_socket *socket) {
     struct uring *ring = uring_of(reactor, socket);
 
     shard_count(reactor->shard, "receive_starved", 1);
-    if (ring->starved_count == URING_STARVED_MAX) {
-        post_receive(reactor, socket); /* tries again in the next poll */
-        return;
-    }
-    ring->starved[(ring->starved_head + ring->starved_count++) % URING_STARVED_MAX] = socket;
     socket->flags |= IO_STARVED;
+    ring->starved[socket->descriptor] = (struct uring_starved){
+        .socket = socket, .next = URING_NO_DESCRIPTOR, .previous = ring->starved_last};
+    if (ring->starved_last == URING_NO_DESCRIPTOR)
+        ring->starved_first = socket->descriptor;
+    else
+        ring->starved[ring->starved_last].next = socket->descriptor;
+    ring->starved_last = socket->descriptor;
 }
 
-/* Rare: a socket that is paused or closed while it waits for a buffer. */
-static void forget_starved(struct reactor *reactor, struct reactor_socket *socket) {
+/* It is served, paused or closed. */
+static void leave_starved(struct reactor *reactor, struct reactor_socket *socket) {
     struct uring *ring = uring_of(reactor, socket);
 
     if ((socket->flags & IO_STARVED) == 0)
         return;
+    const struct uring_starved *place = &ring->starved[socket->descriptor];
     socket->flags &= (uint8_t)~IO_STARVED;
-    for (unsigned i = 0; i < ring->starved_count; i++) {
-        unsigned place = (ring->starved_head + i) % URING_STARVED_MAX;
-        if (ring->starved[place] == socket)
-            ring->starved[place] = NULL;
-    }
+    if (place->previous == URING_NO_DESCRIPTOR)
+        ring->starved_first = place->next;
+    else
+        ring->starved[place->previous].next = place->next;
+    if (place->next == URING_NO_DESCRIPTOR)
+        ring->starved_last = place->previous;
+    else
+        ring->starved[place->next].previous = place->previous;
 }
 
 void uring_feed_starved(struct reactor *reactor, struct uring *ring) {
-    unsigned room = ring->buffer_count - ring->buffers_lent;
+    for (unsigned room = ring->buffer_count - ring->buffers_lent;
+         room > 0 && ring->starved_first != URING_NO_DESCRIPTOR; room--) {
+        struct reactor_socket *socket = ring->starved[ring->starved_first].socket;
 
-    while (ring->starved_count > 0 && room > 0) {
-        struct reactor_socket *socket = ring->starved[ring->starved_head];
-
-        ring->starved_head = (ring->starved_head + 1) % URING_STARVED_MAX;
-        ring->starved_count--;
-        if (socket == NULL)
-            continue;
-        socket->flags &= (uint8_t)~IO_STARVED;
+        leave_starved(reactor, socket);
         post_receive(reactor, socket);
-        room--;
     }
 }
 
@@ -80,7 +80,7 @@ void uring_receive(struct reactor *reactor, struct reactor_socket *socket, bool 
         return; /* one that is being canceled is posted again when it has ended */
     }
     socket->flags &= (uint8_t)~IO_WANTED;
-    forget_starved(reactor, socket);
+    leave_starved(reactor, socket);
     if ((socket->flags & (IO_RECEIVING | IO_CANCELING)) == IO_RECEIVING) {
         uring_cancel(uring_of(reactor, socket), socket, URING_RECEIVE);
         socket->flags |= IO_CANCELING;
@@ -187,7 +187,7 @@ static void post_end(struct reactor *reactor, struct reactor_socket *socket, boo
 
 void uring_close(struct reactor *reactor, struct reactor_socket *socket, bool reset) {
     CHECK((socket->flags & IO_CLOSING) == 0);
-    forget_starved(reactor, socket);
+    leave_starved(reactor, socket);
     socket->flags |= IO_CLOSING;
     if ((socket->flags & IO_CONNECTING) != 0) {
         for (struct uring_connect *at = reactor->connects; at != NULL; at = at->next)
