@@ -241,9 +241,11 @@ uint64_t model_skipped(const struct model *model) {
 
 /* As many conversations are under way as in the long run, so that the rate is there at once. */
 static void fill(struct model *model) {
-    double open =
-        model->options.messages_per_s * (TURN_GAP_NS / 1e9) * (TURNS_MEAN - 1) / TURNS_MEAN;
-    for (; model->conversations < MODEL_CONVERSATIONS_MAX / 2 && open >= 1; open--) {
+    double open = model->options.messages_per_s * (TURN_GAP_NS / 1e9);
+    uint64_t count = (uint64_t)(open * (TURNS_MEAN - 1) / TURNS_MEAN);
+    if (count > MODEL_CONVERSATIONS_MAX / 2)
+        count = MODEL_CONVERSATIONS_MAX / 2;
+    for (uint64_t i = 0; i < count; i++) {
         uint32_t person = below(draw(model), model->options.people);
         model->conversations++;
         add(model, FUTURE_TURN, exponential(model, TURN_GAP_NS), person,

@@ -29,7 +29,8 @@
 #define SETTLE_MS 2000u
 #define PACE_NS 1000000ull /* events are given out once a millisecond */
 #define READ_PERCENT 50
-#define BACK_MS_MAX 300000u
+#define BACK_S_MAX 300u
+#define BACK_PER_S_MIN 200u /* and a second more for so many people */
 #define SPARE_CONNECTIONS 1000
 
 struct users {
@@ -175,7 +176,8 @@ static int hold(struct users *users) {
 /* Until everybody is connected; messages go on. */
 static int all_back(struct users *users) {
     const struct load *load = &users->scenario.load;
-    uint64_t end_ns = clock_ns() + BACK_MS_MAX * 1000000ull;
+    unsigned seconds_max = BACK_S_MAX + users->count / BACK_PER_S_MIN;
+    uint64_t end_ns = clock_ns() + seconds_max * 1000000000ull;
     int error = 0;
     for (unsigned i = 0; i < users->count && !users->all_stay; i++)
         if (model_is_away(users->model, i))
@@ -186,7 +188,7 @@ static int all_back(struct users *users) {
             progress("%s", "");
             fprintf(stderr, "tern-bench: %llu of %u people are back after %u s\n",
                     (unsigned long long)atomic_load(&load->counters.connected), users->count,
-                    BACK_MS_MAX / 1000);
+                    seconds_max);
             return -ETIMEDOUT;
         }
         error = play_until(users, clock_ns() + 20000000);

@@ -16,6 +16,11 @@ ONLINE |= {"online_p50_us", "online_p99_us", "online_p999_us", "online_store_wri
 RATE = {"rate_cpu_us", "rate_per_s", "rate_p50_us", "rate_p99_us", "rate_p999_us", "rate_store_writes"}
 OFFLINE = {"offline_accepted_per_s", "offline_cpu_us", "offline_store_writes", "drained_per_s", "drained_cpu_us"}
 IDLE = {"login_cpu_us", "login_per_s", "idle_connection_bytes", "idle_fixed_bytes", "idle_kernel_bytes"}
+USERS = {"login_cpu_us", "login_per_s", "connections", "idle_connection_bytes", "idle_kernel_bytes",
+         "load_connection_bytes", "held_connections", "held_seconds", "held_lost", "heartbeats_per_s", "messages_per_s",
+         "reads_per_s", "cpu_us", "p50_us", "p99_us", "p999_us", "sent", "delivered", "repeated", "node_restarts",
+         "actor_restarts"}
+STORM = {"storm_" + what for what in ("connections", "seconds", "logins_per_s", "login_cpu_us", "p99_us")}
 ACTORS = {"idle_bytes", "idle_bytes_10m", "spawn", "spawn_exit", "fork_join", "ping_pong", "ping_pong_cross",
           "thread_ring", "counting", "counting_cross", "big", "big_cross", "many_to_one_8", "many_to_one_64",
           "many_to_one_cross", "multicast_256", "timer_bytes", "timer_start_cancel", "wake_p50_us", "wake_p99_us",
@@ -23,7 +28,7 @@ ACTORS = {"idle_bytes", "idle_bytes_10m", "spawn", "spawn_exit", "fork_join", "p
 
 
 def bench(*arguments, status=0):
-    if REACTOR and arguments[:1] == ("mail",) and "--server" not in arguments:
+    if REACTOR and arguments[:1] in (("mail",), ("users",)) and "--server" not in arguments:
         arguments += ("--set", 'reactor = "%s"' % REACTOR)
     process = subprocess.run([BENCH, *arguments], capture_output=True, text=True, timeout=120, check=False)
     assert process.returncode == status, process.stderr
@@ -50,6 +55,45 @@ def test_bench_prints_all_figures_of_people_online(tmp_path):
     assert min(values[name] for name in ONLINE if name.endswith("cpu_us")) > 0
     assert values["online_p50_us"] <= values["online_p99_us"] <= values["online_p999_us"]
     assert os.listdir(tmp_path) == []
+
+
+def test_bench_holds_users_connections(tmp_path):
+    values = figures("users", "--connections", "300", "--seconds", "3", "--rate", "300", "--set", 'heartbeat = "1s"',
+                     "--data", str(tmp_path))
+    assert set(values) == USERS
+    assert values["connections"] == values["held_connections"] == 300
+    assert values["held_lost"] == values["repeated"] == values["node_restarts"] == values["actor_restarts"] == 0
+    assert values["sent"] == values["delivered"] > 300  # everybody has sent one, then some more
+    assert values["heartbeats_per_s"] > 0
+    assert values["p50_us"] <= values["p99_us"] <= values["p999_us"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_bench_users_come_back_from_a_storm_and_a_page_is_written(tmp_path):
+    report = tmp_path / "report"
+    values = figures("users", "--connections", "300", "--seconds", "3", "--leaves", "50000", "--storm", "100",
+                     "--seed", "7", "--report", str(report), "--data", str(tmp_path))
+    assert set(values) == USERS | STORM
+    assert values["storm_connections"] == 100
+    assert values["sent"] == values["delivered"] > 300
+    assert values["node_restarts"] == values["actor_restarts"] == 0
+    page = (report / "index.html").read_text()
+    assert page.count("<svg") == page.count("</svg>") == 5
+    assert "ground: sockets" in page and "storm_seconds" in page
+    for phase in ("log in", "idle", "hello", "hold", "storm", "settle"):
+        assert ">%s</text>" % phase in page
+    rows = (report / "timeline.csv").read_text().splitlines()
+    assert len(rows) > 3 and all(len(row.split(",")) == 11 for row in rows)
+    assert max(float(row.split(",")[1]) for row in rows[1:]) == 300
+
+
+def test_bench_refuses_a_report_that_cannot_be_written(tmp_path):
+    taken = tmp_path / "taken"
+    taken.write_text("")
+    process = subprocess.run([BENCH, "users", "--connections", "10", "--seconds", "0.5", "--report", str(taken)],
+                             capture_output=True, text=True, timeout=120, check=False)
+    assert process.returncode == 1
+    assert str(taken) in process.stderr
 
 
 def test_bench_measures_one_window(tmp_path):
