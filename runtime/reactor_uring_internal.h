@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 
 #define URING_RINGS_MAX 64u
-#define URING_ACCEPTS_MAX 512u         /* posted at a time, over all listeners */
+#define URING_ACCEPTS_MAX 512u /* posted at a time, over all listeners */
 
 enum io_flag {
     IO_RECEIVING = 1,   /* a receive is posted */
