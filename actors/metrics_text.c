@@ -119,6 +119,9 @@ static void write_runtime(struct metrics_text *text, struct runtime *runtime,
             "Messages from one shard to another.");
     counter(text, "wakes_total", counters->wakes, "Shards that had to be woken.");
     counter(text, "rests_total", counters->rests, "Waits in which events gather.");
+    counter(text, "spins_won_total", counters->spins_won,
+            "Looks of an idle shard, before it sleeps, that found a message.");
+    counter(text, "spins_lost_total", counters->spins_lost, "Those that found nothing.");
     counter(text, "pool_jobs_total", counters->pool_jobs, "Blocking jobs that were run.");
     counter(text, "supervisor_restarts_total", counters->supervisors_restarts,
             "Actors that a supervisor started again.");

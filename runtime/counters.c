@@ -22,6 +22,8 @@ void runtime_counters_read(struct runtime *runtime, struct runtime_counters *cou
             counter_read(shard->chunk_count) * ACTOR_CHUNK * sizeof(struct actor);
         sum.memory_blob_bytes += counter_read(own->blob_bytes);
         sum.rests += counter_read(own->rests);
+        sum.spins_won += counter_read(own->spins_won);
+        sum.spins_lost += counter_read(own->spins_lost);
         sum.busy_ns += counter_read(own->busy_ns);
         struct io_counters io;
         io_counters_read(shard, &io);

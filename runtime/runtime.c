@@ -24,6 +24,8 @@
 #define POOL_THREADS 4u
 #define DISCARD_PASSES 4u
 #define LANES_POPULATE_MAX 8u /* shards; with more, lanes that nobody uses cost a page each */
+/* Turns that a spin has joined go by without a poll for so long. */
+#define POLL_NS_MAX 20000u
 #define CLOSING_NS_MAX 1000000000u
 #define CLOSING_POLL_NS 10000000u
 
@@ -61,6 +63,11 @@ static int make_shards(struct runtime *runtime, uint32_t actors_max) {
     return 0;
 }
 
+static bool have_processors(unsigned shards) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 && shards <= (unsigned)CPU_COUNT(&set);
+}
+
 int runtime_create(const struct runtime_options *options, struct runtime **created) {
     struct runtime *runtime = calloc(1, sizeof *runtime);
     if (!runtime)
@@ -77,6 +84,7 @@ int runtime_create(const struct runtime_options *options, struct runtime **creat
     runtime->shard_count = options->shards ? options->shards : cores > 0 ? (unsigned)cores : 1;
     runtime->node = options->node;
     runtime->pin_threads = options->pin_threads;
+    runtime->spins = runtime->shard_count > 1 && have_processors(runtime->shard_count);
     runtime->root = options->root;
     runtime->batch_wait_ns = options->batch_wait_us * (uint64_t)1000;
     runtime->watchdog_budget_ms =
@@ -229,12 +237,30 @@ static unsigned wait_for_events(struct shard *shard, uint64_t wait_ns) {
     return events;
 }
 
+/* True if the next turn is to begin at once: something came, and the reactor was polled lately. */
+static bool spin(struct shard *shard) {
+    uint32_t spin_ns = shard->rest.resting ? 0 : spin_begin(&shard->spin);
+    if (!spin_ns)
+        return false;
+    bool won = shard_await_arrivals(shard, spin_ns);
+    spin_end(&shard->spin, won);
+    if (won)
+        counter_add(shard->counters.spins_won, 1);
+    else
+        counter_add(shard->counters.spins_lost, 1);
+    return won && shard->now_ns - shard->polled_ns < POLL_NS_MAX;
+}
+
 static void loop(struct shard *shard) {
     struct runtime *runtime = shard->runtime;
     const struct reactor_ops *reactor = shard->seams->reactor;
     while (!__atomic_load_n(&runtime->stopping, __ATOMIC_ACQUIRE)) {
         runtime_heed(shard);
-        uint64_t wait_ns = shard_step(shard) ? 0 : shard_idle_ns(shard);
+        bool more = shard_step(shard);
+        if (!more && spin(shard))
+            continue;
+        uint64_t wait_ns = more ? 0 : shard_idle_ns(shard);
+        shard->polled_ns = shard->now_ns;
         shard->rest.events +=
             wait_ns ? wait_for_events(shard, wait_ns) : reactor->poll(shard->reactor, 0);
     }

@@ -74,6 +74,8 @@ struct runtime_counters {
     uint64_t memory_message_bytes, memory_actor_bytes, memory_blob_bytes, memory_socket_bytes;
     uint64_t busy_ns, sockets, rings;
     uint64_t rests; /* of shards that let events gather: batch_wait_us */
+    /* Before a shard sleeps it may look for a moment longer: something came meanwhile, or not. */
+    uint64_t spins_won, spins_lost;
 };
 void runtime_counters_read(struct runtime *runtime, struct runtime_counters *counters);
 struct runtime_shard_counters {

@@ -20,6 +20,7 @@
 #include "runtime/registry_internal.h"
 #include "runtime/rest_internal.h"
 #include "runtime/slab_internal.h"
+#include "runtime/spin_internal.h"
 #include "runtime/stack_internal.h"
 #include "runtime/timer_internal.h"
 #include "runtime/trace_internal.h"
@@ -65,6 +66,7 @@ struct stuck; /* watchdog_thread.c's own */
 
 struct shard_counters { /* written by the shard, read by others, relaxed */
     uint64_t turns, messages, messages_cross_shard, busy_ns, rests;
+    uint64_t spins_won, spins_lost;
     uint64_t actors, restarts, dead_letters;
     uint64_t blob_bytes; /* may wrap below zero: only the sum over shards is a figure */
 };
@@ -123,6 +125,8 @@ struct shard {
     uint32_t shard_count;
 
     struct rest rest;
+    struct spin spin;
+    uint64_t polled_ns; /* the turn after which the reactor was last polled */
     struct reactor *reactor;
     struct socket_table *sockets;
     struct program_table *programs;
@@ -158,6 +162,7 @@ struct runtime {
     unsigned shard_count;
     uint16_t node;
     bool pin_threads;
+    bool spins;           /* each shard can have a processor of its own */
     bool crash_installed; /* by this runtime */
     uint64_t batch_wait_ns;
     struct shard **shards;
@@ -212,10 +217,12 @@ void shard_discard_arrivals(struct shard *shard);
  * Undone by shard_unpark. */
 bool shard_park(struct shard *shard);
 void shard_unpark(struct shard *shard);
+/* Looks for arrivals for at most so long; true if there are some. */
+bool shard_await_arrivals(struct shard *shard, uint64_t ns);
 /* Any thread: a message for an actor or a control message; wakes the shard. */
 void shard_inbox_push(struct shard *shard, struct message *message);
-/* Any thread: after something was published for it. */
-void shard_wake_if_asleep(struct shard *shard);
+/* Any thread: after something was published for it. True if it slept. */
+bool shard_wake_if_asleep(struct shard *shard);
 void shard_enqueue(struct shard *shard, struct actor *actor);
 /* The lane to another shard takes the message. */
 void shard_send_remote(struct shard *shard, unsigned to, struct message *message);

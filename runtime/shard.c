@@ -12,13 +12,16 @@
  *
  * Sleeping: the shard says that it sleeps, then looks once more at what others may have published;
  * a sender publishes, then looks whether the shard sleeps. Both orders are sequentially consistent,
- * so one of the two sees the other and no wake is lost (shard_park, shard_wake_if_asleep).
+ * so one of the two sees the other and no wake is lost (shard_park, shard_wake_if_asleep). A spin
+ * (spin_internal.h) comes before all of that: it only puts off the moment at which the shard says
+ * that it sleeps, and what comes between its last look and that moment is seen by the look after.
  */
 #include "runtime/control_internal.h"
 #include "runtime/scheduler_internal.h"
 
 #include <string.h>
 
+#define SPIN_LOOKS 16u         /* at its lanes, then the clock is asked */
 #define SPILL_RETRY_NS 100000u /* how long a shard sleeps while a lane of it is full */
 
 /* --- the run queue
@@ -318,6 +321,7 @@ static void take_lane(struct shard *shard, struct lane *lane) {
         messages += take_batch(shard, entries, count);
     }
     shard->rest.events += messages;
+    shard->spin.arrived += messages;
 }
 
 /* What threads that are no shard have sent, oldest first. */
@@ -351,6 +355,21 @@ static bool has_arrivals(struct shard *shard) {
         if (shard->lanes_in[i] && !lane_is_empty(shard->lanes_in[i]))
             return true;
     return !stack_is_empty(&shard->inbox);
+}
+
+bool shard_await_arrivals(struct shard *shard, uint64_t ns) {
+    uint64_t end_ns = 0; /* the clock is asked for it when the first looks found nothing */
+    for (unsigned looks = 1; !has_arrivals(shard); looks++) {
+        ck_pr_stall();
+        if (looks % SPIN_LOOKS)
+            continue;
+        uint64_t now_ns = clock_read(shard);
+        if (!end_ns)
+            end_ns = now_ns + ns;
+        else if (now_ns >= end_ns)
+            return false;
+    }
+    return true;
 }
 
 void shard_inbox_push(struct shard *shard, struct message *message) {
@@ -396,7 +415,7 @@ void shard_discard_arrivals(struct shard *shard) {
 
 static void publish_lane(struct shard *shard, uint32_t to) {
     if (lane_publish(shard->lanes_out[to]))
-        shard_wake_if_asleep(shard->runtime->shards[to]);
+        shard->spin.woke |= shard_wake_if_asleep(shard->runtime->shards[to]);
 }
 
 void shard_send_remote(struct shard *shard, unsigned to, struct message *message) {
@@ -419,14 +438,15 @@ void shard_publish_quietly(struct shard *shard) {
             lane_publish(shard->lanes_out[i]);
 }
 
-void shard_wake_if_asleep(struct shard *shard) {
+bool shard_wake_if_asleep(struct shard *shard) {
     /* Pairs with the fence in shard_park: what was published comes before this look. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&shard->asleep, __ATOMIC_RELAXED) &&
-        __atomic_exchange_n(&shard->asleep, 0, __ATOMIC_RELAXED)) {
-        __atomic_fetch_add(&shard->runtime->wakes, 1, __ATOMIC_RELAXED);
-        shard->seams->reactor->wake(shard->reactor);
-    }
+    if (!__atomic_load_n(&shard->asleep, __ATOMIC_RELAXED) ||
+        !__atomic_exchange_n(&shard->asleep, 0, __ATOMIC_RELAXED))
+        return false;
+    __atomic_fetch_add(&shard->runtime->wakes, 1, __ATOMIC_RELAXED);
+    shard->seams->reactor->wake(shard->reactor);
+    return true;
 }
 
 bool shard_park(struct shard *shard) {

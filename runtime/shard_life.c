@@ -44,6 +44,7 @@ int shard_create(struct runtime *runtime, unsigned index, uint32_t actors_max,
     classes_init(&shard->classes);
     shard->rest.wait_ns = runtime->batch_wait_ns;
     shard->rest.phase_ns = runtime->batch_wait_ns * index / runtime->shard_count;
+    shard->spin.allowed = runtime->spins;
     timer_wheel_init(&shard->wheel, shard->now_ns);
     *created = shard;
     return 0;
