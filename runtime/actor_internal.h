@@ -43,7 +43,7 @@ static inline uint32_t id_slot(struct actor_id id) {
 
 /* Flags of messages beside those of message.h. */
 enum {
-    MESSAGE_VERIFY = 8,   /* a timer, down, exit or a socket's end: handled only if it is wanted */
+    MESSAGE_VERIFY = 8,   /* tells of something: handled only if that is still wanted */
     MESSAGE_CONTROL = 16, /* for the shard, not for a mailbox (control_internal.h) */
     MESSAGE_LENT = 32,    /* points into a buffer of the reactor */
     MESSAGE_HELD = 64,    /* on a list of an actor that has not given it away; `to` is the link */
@@ -238,6 +238,8 @@ bool call_claim(struct shard *shard, struct message *message);
 /* All calls of an actor that ends. */
 void call_end_all(struct shard *shard, struct actor *actor);
 
+/* GROUP_CHANGED is about to be handled: false if the actor doesn't watch the group any more. */
+bool group_claim(struct shard *shard, const struct actor *actor, const struct message *message);
 /* SOCKET_CLOSED is about to be handled: false if it has to come later (socket.c). */
 bool socket_claim_end(struct shard *shard, struct message *message);
 

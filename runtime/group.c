@@ -36,6 +36,9 @@ struct group_tie {
     struct group_tie *watch_next;
     struct group_tie **watch_link; /* NULL: doesn't watch */
     struct actor_id actor;
+    uint64_t watch;   /* which watching of it this is; in its messages as `reference` */
+    uint32_t unread;  /* of those messages */
+    bool missed_some; /* since there were too many */
     bool is_member;
 };
 
@@ -116,17 +119,29 @@ void groups_finish(struct shard *shard) {
 /* --- members
  * ----------------------------------------------------------------------------------------- */
 
+static void tell(struct shard *shard, struct group_tie *tie, struct actor_id actor, bool joined) {
+    const struct group *group = tie->group;
+    struct message *message = message_create(GROUP_CHANGED, sizeof(struct group_changed));
+    struct group_changed *changed = message_payload(message);
+    memcpy(changed->name, group->name.name, sizeof changed->name);
+    changed->key = group->name.key;
+    changed->actor = actor;
+    changed->members = group->count;
+    changed->joined = joined;
+    message->flags |= MESSAGE_VERIFY; /* group_claim */
+    message->reference = tie->watch;
+    tie->unread++;
+    system_send(shard, tie->actor, message);
+}
+
 static void tell_watchers(struct shard *shard, struct group *group, struct actor_id actor,
                           bool joined) {
     for (struct group_tie *tie = group->watchers; tie; tie = tie->watch_next) {
-        struct message *message = message_create(GROUP_CHANGED, sizeof(struct group_changed));
-        struct group_changed *changed = message_payload(message);
-        memcpy(changed->name, group->name.name, sizeof changed->name);
-        changed->key = group->name.key;
-        changed->actor = actor;
-        changed->members = group->count;
-        changed->joined = joined;
-        system_send(shard, tie->actor, message);
+        tie->missed_some |= tie->unread >= GROUP_CHANGES_MAX;
+        if (tie->missed_some)
+            classes_count_event(&shard->classes, "group_changes_left_out", 1);
+        else
+            tell(shard, tie, actor, joined);
     }
 }
 
@@ -220,6 +235,21 @@ static struct group_tie *tie_make(struct shard *shard, const struct control_grou
     return tie;
 }
 
+bool group_claim(struct shard *shard, const struct actor *actor, const struct message *message) {
+    const struct group_changed *changed = message_payload((struct message *)message);
+    struct control_group name = name_of(changed->name, changed->key);
+    const struct group *group = find(shard, &name);
+    struct group_tie *tie = group ? tie_find(actor, group) : NULL;
+    if (!tie || !tie->watch_link || tie->watch != message->reference)
+        return false;
+    tie->unread--;
+    if (!tie->unread && tie->missed_some) {
+        tie->missed_some = false;
+        tell(shard, tie, ACTOR_NOBODY, false);
+    }
+    return true;
+}
+
 static void unwatch(struct group_tie *tie) {
     if (!tie->watch_link)
         return;
@@ -302,6 +332,9 @@ int actor_group_monitor(const char *name, uint64_t key) {
         return -ENOSPC;
     if (tie->watch_link)
         return 0;
+    tie->watch = reference_next(shard);
+    tie->unread = 0;
+    tie->missed_some = false;
     struct group_tie **first = &tie->group->watchers;
     tie->watch_next = *first;
     tie->watch_link = first;

@@ -20,6 +20,7 @@
 #define GROUP_MEMBERS_MAX 65536u /* of one group, as this shard sees it */
 #define GROUPS_MAX 65536u        /* of the node, as this shard sees it */
 #define GROUP_TIES_MAX 1024u     /* groups that one actor may be in or watch */
+#define GROUP_CHANGES_MAX 256u   /* of one group, that a watcher has not handled yet */
 
 /* Becomes a member; is one already: nothing happens. -ENOSPC: one of the bounds above. */
 int actor_group_join(const char *name, uint64_t key);
@@ -27,15 +28,20 @@ int actor_group_join(const char *name, uint64_t key);
 void actor_group_leave(const char *name, uint64_t key);
 
 /* GROUP_CHANGED with struct group_changed from now on, for each actor that joins or leaves, as this
- * shard hears of it; also while the group has no members. -ENOSPC. */
+ * shard hears of it; also while the group has no members. -ENOSPC.
+ *
+ * A watcher that is behind by GROUP_CHANGES_MAX is not told of further changes (counted:
+ * group_changes_left_out) until it has handled those; then one GROUP_CHANGED about nobody says that
+ * some were left out, and how many members there are: to be looked up anew. After unmonitor nothing
+ * more is heard, also of what had happened before. */
 int actor_group_monitor(const char *name, uint64_t key);
 void actor_group_unmonitor(const char *name, uint64_t key);
 struct group_changed {
     char name[GROUP_NAME_BYTES_MAX + 1];
     uint64_t key;
-    struct actor_id actor;
-    uint32_t members; /* now */
-    bool joined;      /* else it left, or ended */
+    struct actor_id actor; /* nobody: several changes were left out */
+    uint32_t members;      /* now */
+    bool joined;           /* else it left, or ended */
 };
 
 /* How many there are; the first `max` of them into `ids`, those of this shard first, else in no

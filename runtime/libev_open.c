@@ -132,8 +132,10 @@ static void on_listener(struct ev_loop *loop, struct ev_io *io, int events) {
         ev_io_stop(loop, io);
 }
 
-/* Two shards may wait for one connection: the slower one must not block. (io_uring's accepts wait
- * on such a descriptor all the same.) */
+/* Every shard waits for one connection, and each is woken by it: the slower ones must not block.
+ * (io_uring's accepts wait on such a descriptor all the same, and only one of them is woken.) That
+ * costs a wake per shard and connection: libev has no EPOLLEXCLUSIVE, and in an epoll set of our
+ * own below libev's it wakes all, too. */
 static int make_nonblocking(int fd) {
     int flags = fcntl(fd, F_GETFL);
 

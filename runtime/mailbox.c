@@ -294,6 +294,8 @@ static bool pass_special(struct shard *shard, struct actor *actor, struct messag
         return call_claim(shard, message);
     if (message->kind == ACTOR_DOWN || message->kind == ACTOR_EXIT)
         return relations_claim(shard, actor, message);
+    if (message->kind == GROUP_CHANGED)
+        return group_claim(shard, actor, message);
     if (message->kind == SOCKET_CLOSED)
         return socket_claim_end(shard, message);
     return timer_claim(shard, message_as(message, struct actor_timer_fired)->timer);

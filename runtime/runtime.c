@@ -148,7 +148,7 @@ static void wake_all(struct runtime *runtime) {
 }
 
 static void begin_stopping(struct runtime *runtime) {
-    /* Pairs with the acquire in thread_run and runtime_wants. */
+    /* Pairs with the acquire in loop and runtime_wants. */
     __atomic_store_n(&runtime->stopping, true, __ATOMIC_RELEASE);
     wake_all(runtime);
 }

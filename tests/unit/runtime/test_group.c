@@ -11,7 +11,7 @@ enum { JOIN = ACTOR_KIND_FIRST, LEAVE, WATCH, UNWATCH, SEND, NUMBER, END };
 
 static struct {
     int result;
-    unsigned numbers, joined, left;
+    unsigned numbers, joined, left, anew;
     uint64_t last;
     struct group_changed change;
 } seen;
@@ -43,7 +43,9 @@ static void on_end(void *state, struct message **message) {
 }
 static void on_changed(void *state, struct message **message) {
     seen.change = *message_as(*message, struct group_changed);
-    if (seen.change.joined)
+    if (!seen.change.actor.bits)
+        seen.anew++;
+    else if (seen.change.joined)
         seen.joined++;
     else
         seen.left++;
@@ -224,6 +226,45 @@ static void random_comes_to_every_member(void **state) {
     end();
 }
 
+static void a_watcher_that_is_behind_is_told_to_look_anew(void **state) {
+    enum { MEMBERS = GROUP_CHANGES_MAX + 150 };
+    begin();
+    struct actor_id ids[MEMBERS];
+    tell(spawn(1), WATCH, 7);
+    for (unsigned i = 0; i < MEMBERS; i++)
+        fixture_send(ids[i] = spawn(0), JOIN, 7);
+    while (shard_step(runtime->shards[0])) /* all join before the watcher's shard hears of it */
+        ;
+    fixture_run(runtime);
+    assert_int_equal(seen.joined, GROUP_CHANGES_MAX);
+    assert_int_equal(seen.anew, 1);
+    assert_int_equal(seen.change.members, MEMBERS);
+    assert_int_equal(fixture_event(runtime, "group_changes_left_out"), MEMBERS - GROUP_CHANGES_MAX);
+    tell(ids[0], LEAVE, 7); /* from here on as before */
+    assert_int_equal(seen.left, 1);
+    assert_int_equal(seen.anew, 1);
+    fixture_destroy(runtime);
+}
+
+static void nothing_is_heard_after_unmonitor(void **state) {
+    begin();
+    struct actor_id watcher = spawn(0), member = spawn(0);
+    tell(watcher, WATCH, 7);
+    fixture_send(member, JOIN, 7);
+    fixture_send(watcher, UNWATCH, 7); /* is in its mailbox before the change */
+    fixture_run(runtime);
+    assert_int_equal(seen.joined, 0);
+    fixture_send(member, LEAVE, 7);
+    fixture_send(watcher, WATCH, 7);
+    fixture_run(runtime);
+    assert_int_equal(seen.left, 0);
+    tell(member, JOIN, 7);
+    assert_int_equal(seen.joined, 1);
+    tell(member, END, 0);
+    tell(watcher, END, 0);
+    end();
+}
+
 static void ties_of_one_actor_are_bounded(void **state) {
     begin();
     struct actor_id id = spawn(0);
@@ -248,6 +289,8 @@ int main(void) {
         cmocka_unit_test(send_reaches_all_members_and_their_shards_once),
         cmocka_unit_test(a_large_group_is_sent_to_in_parts),
         cmocka_unit_test(random_comes_to_every_member),
+        cmocka_unit_test(a_watcher_that_is_behind_is_told_to_look_anew),
+        cmocka_unit_test(nothing_is_heard_after_unmonitor),
         cmocka_unit_test(ties_of_one_actor_are_bounded),
     };
     return cmocka_run_group_tests_name("group", tests, NULL, NULL);
