@@ -200,6 +200,7 @@ static bool take_hello(struct connection *connection, const uint8_t *bytes, size
     connection->resume_epoch = frame.hello.epoch;
     connection->resume_cursor = frame.hello.cursor;
     connection->send_low = frame.hello.send_low;
+    connection->send_end = frame.hello.send_end;
     return true;
 }
 

@@ -131,6 +131,7 @@ struct connection {
     uint64_t epoch;                       /* of what the mailbox now sends */
     uint64_t resume_epoch, resume_cursor; /* what the device has acknowledged */
     uint64_t send_low; /* hello's: the lowest send number that the device has no final answer to */
+    uint64_t send_end; /* the device may have sent any number below; 0: it doesn't tell */
 
     /* actor_now_ms(), cut to 32 bits: compared by difference only (connection_ms_until). */
     uint32_t heard_ms;     /* when something last came */

@@ -66,6 +66,7 @@ void connection_attach(struct connection *connection) {
     attach->resume_epoch = connection->resume_epoch;
     attach->resume_cursor = connection->resume_cursor;
     attach->send_low = connection->send_low;
+    attach->send_end = connection->send_end;
     if (connection->attach_tries < UINT8_MAX)
         connection->attach_tries++;
     if (actor_send_named(&mailbox_class, connection->user, &message) == 0) {

@@ -83,6 +83,7 @@ static struct message *make_send(const struct connection *connection,
         .own_version = saturated(send->own_version),
         .lamport = send->lamport,
         .chat_n = send->n,
+        .send_low = send->send_low,
         .spans = {.recipients_bytes = send->recipients.length,
                   .recipients_count = send->recipients.count,
                   .external_bytes = send->external.length},
@@ -114,6 +115,8 @@ static void give_send(struct connection *connection, const struct wire_frame *fr
     }
     if (!connection_open_add(connection, OPEN_SEND, frame->ref, send->number))
         return;
+    if (connection->send_end && connection->send_end <= send->number)
+        connection->send_end = send->number + 1;
     struct message *message = make_send(connection, frame);
     if (refusal) {
         struct mailbox_send *to = message_as(message, struct mailbox_send);

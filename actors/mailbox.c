@@ -140,7 +140,7 @@ static void attach(struct mailbox *mailbox, struct device *device,
     device->empty_due = true;
     device->busy = true;
     measure_user_active(mailbox->user, actor_wall_ms());
-    mailbox_sends_attach(device, attach->send_low);
+    mailbox_sends_attach(device, attach->send_low, attach->send_end);
     queue_expire(mailbox, device);
     if (attach->resume_epoch == mailbox->epoch || PLANTED(CURSOR_OF_OTHER_EPOCH))
         queue_ack_up_to(mailbox, device, attach->resume_cursor);
@@ -363,7 +363,7 @@ static void device_tick(struct mailbox *mailbox, struct device *device) {
 /* When the next tick is needed, as things are; 0: not. */
 static uint32_t tick_needed_ms(const struct mailbox *mailbox) {
     const struct store *store = mailbox->store;
-    uint32_t needed_ms = mailbox->peer_count || store ? TICK_SHRINK_MS : 0;
+    uint32_t needed_ms = mailbox->peer_count || store || mailbox->refused ? TICK_SHRINK_MS : 0;
     if (mailbox->absent || mailbox->outgoing || mailbox->reload_due || (store && store->flies))
         return MAILBOX_TICK_MS;
     for (unsigned i = 0; i < mailbox->slots; i++) {
@@ -410,6 +410,7 @@ static void mailbox_on_tick(void *state, struct message **message) {
         mailbox_reload(mailbox);
     mailbox_reports_tick(mailbox);
     mailbox_peers_tick(mailbox);
+    mailbox_refusals_tick(mailbox);
     store_tick(mailbox);
     uint32_t needed_ms = tick_needed_ms(mailbox);
     if (needed_ms)

@@ -7,6 +7,17 @@
  * The MAILBOX_DELIVER itself is kept as the body of all its entries (`kept` in it is ours) and goes
  * with the last that needs it. Its sender hears of it exactly once (MAILBOX_SETTLED).
  *
+ * A sender whose mail is refused, for now or because there is no room, may have sent more before it
+ * hears of that. What comes behind the refused one is refused for now, until its sender's mailbox
+ * has heard (`order` in it has risen). If that was `full` it waits there until the device has heard
+ * as well (mailbox_send.c).
+ *
+ * Mail that comes `again` may have been taken before, by an earlier mailbox, and be acknowledged
+ * and forgotten: then the device alone knows it. `full` would be said of what has arrived, so it
+ * may go beyond the bounds of a queue, by as much as a few windows of sends; the device drops what
+ * it has. A copy for one's own devices comes when the other side has the message: its room was
+ * looked at before that (mailbox_own_room).
+ *
  * A duplicate of mail that still waits is not queued again. If the first is not safe yet, the
  * second takes its place as the body, so that whoever asked last is answered: an earlier asker has
  * given up, or failed.
@@ -19,6 +30,9 @@
 
 #define RETRY_AFTER_FULL_DISK_MS 5000
 #define RETRY_AFTER_LOAD_MS 500
+#define RETRY_AFTER_REFUSAL_MS 100 /* the sender's device has heard of it by then */
+#define REFUSED_FIRST 4u
+#define AGAIN_WINDOWS 4u /* so many times sends_in_flight_max beyond the bounds of a queue */
 
 /* --- settling --- */
 
@@ -59,26 +73,44 @@ static bool is_retryable(int code) {
            code == WIRE_CODE_UNAVAILABLE || code == WIRE_CODE_LIMITED;
 }
 
+static void forget_refusal(struct mailbox *mailbox, unsigned at) {
+    mailbox->refused_count--;
+    memmove(mailbox->refused + at, mailbox->refused + at + 1,
+            (mailbox->refused_count - at) * sizeof(*mailbox->refused));
+}
+
 /* What this device sent after what is refused now, before it has heard of it, is refused too. */
 static void remember_refusal(struct mailbox *mailbox, const struct mailbox_deliver *deliver,
                              int code) {
-    if (!mailbox->refused)
-        mailbox->refused = actor_allocate(MAILBOX_REFUSED_MAX * sizeof(*mailbox->refused));
-    struct refused_sender *place = NULL;
-    for (unsigned i = 0; i < mailbox->refused_count && !place; i++)
+    for (unsigned i = mailbox->refused_count; i-- > 0;)
         if (actor_id_equal(mailbox->refused[i].mailbox, deliver->sender_mailbox) &&
             mailbox->refused[i].device == deliver->sender.device)
-            place = &mailbox->refused[i];
-    if (!place && mailbox->refused_count < MAILBOX_REFUSED_MAX)
-        place = &mailbox->refused[mailbox->refused_count++];
-    if (!place) { /* the oldest gives way */
-        CHECK(mailbox->refused);
-        memmove(mailbox->refused, mailbox->refused + 1,
-                (MAILBOX_REFUSED_MAX - 1) * sizeof(*mailbox->refused));
-        place = &mailbox->refused[MAILBOX_REFUSED_MAX - 1];
+            forget_refusal(mailbox, i);
+    if (mailbox->refused_count == MAILBOX_REFUSED_MAX) {
+        actor_count("refusal_forgotten", 1);
+        forget_refusal(mailbox, 0);
     }
-    *place = (struct refused_sender){deliver->sender_mailbox, deliver->sender.device,
-                                     deliver->order, (uint8_t)code};
+    if (mailbox->refused_count == mailbox->refused_capacity) {
+        unsigned capacity =
+            mailbox->refused_capacity ? 2u * mailbox->refused_capacity : REFUSED_FIRST;
+        mailbox->refused = actor_reallocate(mailbox->refused, capacity * sizeof(*mailbox->refused));
+        mailbox->refused_capacity = (uint8_t)capacity;
+    }
+    mailbox->refused[mailbox->refused_count++] =
+        (struct refused_sender){deliver->sender_mailbox, deliver->sender.device, deliver->order,
+                                mailbox_now(), (uint8_t)code};
+    mailbox_tick_in(mailbox, MAILBOX_TICK_MS);
+}
+
+void mailbox_refusals_tick(struct mailbox *mailbox) {
+    while (mailbox->refused_count &&
+           mailbox_now() - mailbox->refused[0].time_ms > 2 * MAILBOX_PATIENCE_MS)
+        forget_refusal(mailbox, 0);
+    if (mailbox->refused_count || !mailbox->refused)
+        return;
+    actor_free(mailbox->refused);
+    mailbox->refused = NULL;
+    mailbox->refused_capacity = 0;
 }
 
 /* The code with which what came before was refused, if the sender hadn't heard of that; else 0. */
@@ -92,19 +124,25 @@ static int refused_before(const struct mailbox *mailbox, const struct mailbox_de
     return 0;
 }
 
+static uint32_t retry_after_ms(int code) {
+    if (!is_retryable(code))
+        return 0;
+    if (code == WIRE_CODE_LIMITED)
+        return RETRY_AFTER_REFUSAL_MS;
+    return atomic_load_explicit(&node_current()->store_full, memory_order_relaxed)
+               ? RETRY_AFTER_FULL_DISK_MS
+               : RETRY_AFTER_LOAD_MS;
+}
+
 static void refuse(struct mailbox *mailbox, struct mailbox_deliver *deliver, int code) {
-    struct mailbox_settled settled = {.code = code};
+    struct mailbox_settled settled = {.code = code, .retry_after_ms = retry_after_ms(code)};
+    bool from_elsewhere =
+        !deliver->released && !actor_id_equal(deliver->sender_mailbox, actor_self());
     if (deliver->kept.settled)
         return;
     deliver->kept.settled = 1;
-    if (is_retryable(code)) {
-        if (!deliver->released && !actor_id_equal(deliver->sender_mailbox, actor_self()))
-            remember_refusal(mailbox, deliver, code);
-        settled.retry_after_ms =
-            atomic_load_explicit(&node_current()->store_full, memory_order_relaxed)
-                ? RETRY_AFTER_FULL_DISK_MS
-                : RETRY_AFTER_LOAD_MS;
-    }
+    if (from_elsewhere && (is_retryable(code) || code == WIRE_CODE_FULL))
+        remember_refusal(mailbox, deliver, code == WIRE_CODE_FULL ? WIRE_CODE_LIMITED : code);
     actor_count(code == WIRE_CODE_FULL         ? "deliver_refused_full"
                 : code == WIRE_CODE_STALE      ? "deliver_refused_stale"
                 : code == WIRE_CODE_OVERLOADED ? "deliver_refused_overloaded"
@@ -206,18 +244,37 @@ static struct entry *find_duplicate(struct queue *queue, const struct mailbox_de
     return NULL;
 }
 
-/* 0, or why there is no room for this copy. Receipts and copies of one's own have no share. */
+/* Is there no room for so many bytes from this user (0: there is no share to look at)? */
+static bool is_full(struct queue *queue, uint64_t sender, uint32_t bytes, bool again) {
+    const struct node_limits *limits = &node_current()->limits;
+    uint32_t more_messages = again ? AGAIN_WINDOWS * limits->sends_in_flight_max : 0;
+    uint64_t more_bytes = again ? limits->queue_bytes_max / 4 : 0;
+    return queue->tail - queue->head >= QUEUE_ENTRIES_MAX ||
+           queue->mails >= (uint64_t)limits->queue_messages_max + more_messages ||
+           queue->mail_bytes + bytes > limits->queue_bytes_max + more_bytes ||
+           (sender && !shares_allow(queue, sender, bytes, more_messages, more_bytes));
+}
+
+int mailbox_own_room(const struct mailbox *mailbox, const struct message *content,
+                     struct content_spans spans, const struct device *own, bool again) {
+    struct copy copies[FORMAT_DEVICES_MAX];
+    int count = find_copies(mailbox, content, spans, own, copies);
+    for (int i = 0; i < count; i++) {
+        struct queue *queue = copies[i].device->queue; /* NULL: it is empty */
+        if (queue && is_full(queue, 0, copies[i].length + spans.external_bytes, again))
+            return WIRE_CODE_FULL;
+    }
+    return 0;
+}
+
+/* 0, or why there is no room for this copy. */
 static int check_room(struct mailbox *mailbox, const struct mailbox_deliver *deliver,
                       const struct copy *copy) {
-    const struct node_limits *limits = &node_current()->limits;
     struct queue *queue = queue_of(copy->device);
     uint32_t bytes = copy->length + deliver->spans.external_bytes;
-    if (queue->mails >= limits->queue_messages_max ||
-        queue->tail - queue->head >= QUEUE_ENTRIES_MAX ||
-        queue->mail_bytes + bytes > limits->queue_bytes_max)
-        return WIRE_CODE_FULL;
-    if (deliver->sender.user != mailbox->user && !deliver->released &&
-        !shares_allow(queue, deliver->sender.user, bytes))
+    bool is_own = deliver->sender.user == mailbox->user && !deliver->released;
+    uint64_t sharer = deliver->released ? 0 : deliver->sender.user;
+    if (!is_own && is_full(queue, sharer, bytes, deliver->again && !deliver->released))
         return WIRE_CODE_FULL;
     bool to_store = !device_is_online(copy->device) || queue->sent < queue->tail;
     return to_store && store_refuses(mailbox) ? WIRE_CODE_OVERLOADED : 0;

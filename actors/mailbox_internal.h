@@ -140,13 +140,14 @@ _Static_assert(sizeof(struct sent) <= 64, "a window is small");
 struct sends {
     uint64_t next;        /* the number that is expected */
     uint64_t told_below;  /* all below have had their final answer */
-    uint64_t ok_below;    /* all below were answered ok, or are settled for the device */
+    uint64_t ok_below;    /* all below were answered ok, or the device has heard how */
     uint64_t ok_saved;    /* ok_below as it was written last */
     uint64_t again_below; /* numbers below may have been delivered by an earlier mailbox */
     uint64_t retry_low;   /* lowest RETRYABLE number, 0: none. Nothing above is taken before it. */
     struct sent *ring;    /* by number; `capacity` of them, a power of two, or NULL */
     uint32_t capacity;
     uint32_t open, settled; /* numbers in these states */
+    uint32_t some_full;     /* a number was refused as `full`, and the device may not have heard */
 };
 
 /* --- devices --- */
@@ -211,12 +212,13 @@ struct taker { /* a mailbox that waits for STATUS_TAKEN */
 };
 #define MAILBOX_TAKERS_MAX 128u
 
-/* A sender that was refused for a while, until it has heard of it (mailbox_deliver). */
-#define MAILBOX_REFUSED_MAX 8u
+/* A sender whose later mail is refused until it has heard of a refusal (mailbox_deliver.c). */
+#define MAILBOX_REFUSED_MAX 64u
 struct refused_sender {
     struct actor_id mailbox;
     uint32_t device, order;
-    uint8_t code;
+    uint32_t time_ms; /* of the last refusal */
+    uint8_t code;     /* for what comes behind it */
 };
 
 enum mailbox_state { MAILBOX_LOADING, MAILBOX_SERVING };
@@ -230,7 +232,7 @@ struct mailbox {
     bool reloading : 1;  /* the device list is being read again */
     bool reload_due : 1; /* and once more after that */
     bool ticked : 1;     /* this turn is a tick's: no sign of life */
-    uint8_t refused_count;
+    uint8_t refused_count, refused_capacity;
     uint8_t takers_capacity;
     uint32_t list_version;
     uint64_t user, epoch;
@@ -242,7 +244,7 @@ struct mailbox {
     struct outgoing *gathering, *outgoing; /* reports of this turn; those not yet taken */
     uint64_t references;                   /* given out so far */
     struct taker *takers;
-    struct refused_sender *refused; /* MAILBOX_REFUSED_MAX of them, or NULL */
+    struct refused_sender *refused; /* `refused_capacity` of them, the latest last, or NULL */
 
     struct store *store; /* NULL: nothing was to be written for a while (store_of) */
     struct actor_timer hold_timer, tick_timer;
@@ -290,8 +292,11 @@ void mailbox_settled(struct mailbox *mailbox, const struct mailbox_settled *sett
 /* Answers this open send with a refusal. */
 void mailbox_send_refuse(struct mailbox *mailbox, struct device *device, struct sent *sent,
                          int code, uint32_t retry_after_ms, struct blob *body);
-/* The device attaches: what it still wants an answer to. */
-void mailbox_sends_attach(struct device *device, uint64_t send_low);
+/* May this number not be delivered yet, because of one before it that was refused: for now, or as
+ * full and the device may not have heard? */
+bool mailbox_sends_bar(struct sends *sends, uint64_t number);
+/* The device attaches: what it still wants an answer to, and where what it never sent begins. */
+void mailbox_sends_attach(struct device *device, uint64_t send_low, uint64_t send_end);
 void mailbox_sends_tick(struct mailbox *mailbox, struct device *device);
 /* The numbers of this device that may be open are [low, next). */
 uint64_t mailbox_sends_low(const struct sends *sends);
@@ -307,7 +312,7 @@ struct sent *mailbox_open_find(struct mailbox *mailbox, uint64_t open, struct de
  * enum wire_code of a refusal that was not yet told. */
 int mailbox_peer_deliver(struct mailbox *mailbox, struct device *device, struct sent *sent);
 void mailbox_peer_met(struct mailbox *mailbox, uint64_t user, struct actor_id id);
-/* One open send to this peer has ended; `refused`: in a way that will be tried again. */
+/* One open send to this peer has ended; `refused`: in a way that is or may be tried again. */
 void mailbox_peer_settled(struct mailbox *mailbox, uint64_t user, bool refused);
 /* True: it was a peer that went down. */
 bool mailbox_peer_down(struct mailbox *mailbox, const struct actor_down *down);
@@ -324,6 +329,11 @@ struct message *mailbox_deliver_create(struct mailbox *mailbox, struct device *d
 
 /* For this user's devices; from another mailbox, or (from `own`) copies for one's other devices. */
 void mailbox_deliver(struct mailbox *mailbox, struct message **message, const struct device *own);
+/* Drops what is remembered of refusals that every sender has heard of long ago. */
+void mailbox_refusals_tick(struct mailbox *mailbox);
+/* 0, or why one's own other devices have no room for a copy of this. */
+int mailbox_own_room(const struct mailbox *mailbox, const struct message *content,
+                     struct content_spans spans, const struct device *own, bool again);
 /* Do the recipients of this user match the device list? `own` is left out. */
 bool mailbox_list_matches(const struct mailbox *mailbox, const struct message *content,
                           struct content_spans spans, const struct device *own);
@@ -383,8 +393,9 @@ void queue_pump(struct mailbox *mailbox, struct device *device, struct message *
 
 /* --- mailbox_shares.c --- */
 
-/* May this sender put `bytes` more into the queue? */
-bool shares_allow(struct queue *queue, uint64_t user, uint32_t bytes);
+/* May this sender put `bytes` more into the queue? The limits are widened by these. */
+bool shares_allow(struct queue *queue, uint64_t user, uint32_t bytes, uint32_t more_messages,
+                  uint64_t more_bytes);
 void shares_add(struct queue *queue, const struct entry *entry);
 void shares_remove(struct queue *queue, const struct entry *entry);
 

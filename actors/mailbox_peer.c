@@ -114,6 +114,7 @@ struct message *mailbox_deliver_create(struct mailbox *mailbox, struct device *d
     return message;
 }
 
+/* False: not now. */
 static bool transmit(struct mailbox *mailbox, struct peer *peer, struct device *device,
                      struct sent *sent) {
     struct message *message = mailbox_deliver_create(mailbox, device, sent);
@@ -196,6 +197,10 @@ static void send_waiting(struct mailbox *mailbox, struct peer *peer) {
     while (peer->state != PEER_MEETING && (sent = next_open(&walk, &device))) {
         if (!sent->waits)
             continue;
+        if (mailbox_sends_bar(&device->sends, sent->number)) {
+            mailbox_send_refuse(mailbox, device, sent, WIRE_CODE_LIMITED, RETRY_AFTER_MS, NULL);
+            continue;
+        }
         if (!transmit(mailbox, peer, device, sent)) {
             refuse_all(mailbox, peer, WIRE_CODE_OVERLOADED, true);
             return;

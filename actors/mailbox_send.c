@@ -15,6 +15,19 @@
  * all from its send_low on, and after a failure it sends all of that again, without a gap that the
  * next incarnation could not tell from a loss.
  *
+ * A refusal because there was no room (`full`) is final, and known here alone until the device has
+ * heard: if this mailbox fails before that, the number comes again and is taken then. Nothing that
+ * was sent behind it may have been delivered by that time. So each send says up to where its device
+ * has heard (`send_low`: the device has stored the answers of all below), and what is behind a
+ * `full` that was not heard is refused for now (mailbox_sends_bar), here and, when it was on its
+ * way already, by the recipient (mailbox_deliver.c) or when it would be delivered again. Nothing is
+ * written for that, so it holds for a failed mailbox as for a lost node. The other refusals need
+ * none of this: they say what is so of the message or the person, and would be the same again. And
+ * a number that comes again to a new mailbox may have been delivered by the old one, which nobody
+ * but the recipient's device can tell: it is taken even where there is no room any more
+ * (mailbox_deliver.c), so that `full` is only said of what no device has. A device that does not
+ * tell its send_low is not held up, and its order in that one case not kept.
+ *
  * `ok_below` is the mark that is made durable, with whatever else is written: all below was
  * answered ok or is settled for the device, so a retry of it is answered ok. It may lag: then a
  * message is delivered once more, and dropped by the device that has it.
@@ -28,9 +41,11 @@
 #define RING_FIRST 16u
 #define RING_KEPT 64u /* so many exact answers are kept in any case */
 #define RING_MAX 1024u
+#define WINDOW_MAX 64u /* a device has no more on its way (net/device.h) */
 #define NUMBER_BITS 48
 #define NUMBER_MAX ((1ull << NUMBER_BITS) - 1)
 #define RETRY_AFTER_MS 500
+#define RETRY_AFTER_REFUSAL_MS 100
 #define SHORT_BODY_BYTES_MAX 32u /* a body of two numbers, at most 19 */
 
 /* --- the window --- */
@@ -101,13 +116,23 @@ static void advance_ok(struct sends *sends) {
     }
 }
 
-void mailbox_sends_attach(struct device *device, uint64_t send_low) {
+/* Below `send_end` (0: not told) the device may have sent before, to an earlier mailbox; but no
+ * more than its window was on its way at a time. */
+static void note_again(struct sends *sends, uint64_t send_end) {
+    uint32_t window = node_current()->limits.sends_in_flight_max;
+    window = window > WINDOW_MAX ? window : WINDOW_MAX; /* it may have been larger than it is now */
+    if ((!send_end && !sends->again_below) || send_end > sends->next + window)
+        send_end = sends->next + window;
+    if (send_end > sends->again_below)
+        sends->again_below = send_end;
+}
+
+void mailbox_sends_attach(struct device *device, uint64_t send_low, uint64_t send_end) {
     struct sends *sends = &device->sends;
     send_low = send_low > NUMBER_MAX ? NUMBER_MAX : send_low;
     if (send_low > sends->next)
         sends->next = send_low;
-    if (!sends->again_below)
-        sends->again_below = sends->next + node_current()->limits.sends_in_flight_max;
+    note_again(sends, send_end);
     for (uint64_t number = mailbox_sends_low(sends); number < send_low; number++) {
         struct sent *sent = mailbox_sent_find(sends, number);
         if (sent && sent->state == SENT_RETRYABLE)
@@ -119,6 +144,21 @@ void mailbox_sends_attach(struct device *device, uint64_t send_low) {
         sends->told_below = send_low;
     find_retry_low(sends);
     advance_ok(sends);
+}
+
+bool mailbox_sends_bar(struct sends *sends, uint64_t number) {
+    if (sends->retry_low && sends->retry_low < number)
+        return true;
+    uint64_t low = mailbox_sends_low(sends);
+    low = low > sends->ok_below ? low : sends->ok_below;
+    for (; sends->some_full && low < sends->next; low++) {
+        const struct sent *sent = mailbox_sent_find(sends, low);
+        bool ended = sent && (sent->state == SENT_SETTLED || sent->state == SENT_ANSWERED);
+        if (ended && sent->code == WIRE_CODE_FULL)
+            return low < number;
+    }
+    sends->some_full = 0;
+    return false;
 }
 
 /* --- references --- */
@@ -226,6 +266,7 @@ static void settle(struct device *device, struct sent *sent, int code) {
     sent->state = SENT_SETTLED;
     sent->code = (uint8_t)code;
     sent->waits = 0;
+    device->sends.some_full |= code == WIRE_CODE_FULL;
     device->sends.open--;
     device->sends.settled++;
     tell(&device->sends);
@@ -273,7 +314,7 @@ void mailbox_send_refuse(struct mailbox *mailbox, struct device *device, struct 
                          int code, uint32_t retry_after_ms, struct blob *body) {
     struct sends *sends = &device->sends;
     bool retryable = !wire_code_ends_send(code);
-    leave_peer(mailbox, sent, retryable);
+    leave_peer(mailbox, sent, retryable || code == WIRE_CODE_FULL);
     actor_count("send_refused", 1);
     if (!retryable) {
         settle(device, sent, code);
@@ -355,6 +396,11 @@ static void start(struct mailbox *mailbox, struct device *device, struct sent *s
         blob_release(body);
         return;
     }
+    if (mailbox_own_room(mailbox, sent->send, send->spans, device, sent->again)) {
+        sent->phase = SENT_TO_OWN;
+        mailbox_send_refuse(mailbox, device, sent, WIRE_CODE_FULL, 0, NULL);
+        return;
+    }
     if (send->chat == mailbox->user && mailbox_devices_present(mailbox) == 1) {
         sent->phase = SENT_TO_OWN;
         settle_ok(mailbox, device, sent);
@@ -397,8 +443,19 @@ static void take(struct mailbox *mailbox, struct device *device, struct sent *se
     start(mailbox, device, sent);
 }
 
+/* Says that it must come again, when what was refused before it was heard. */
+static void limit(struct message **message) {
+    actor_count("send_behind_refusal", 1);
+    answer(*message, WIRE_CODE_LIMITED, RETRY_AFTER_REFUSAL_MS, NULL);
+}
+
 static void take_new(struct mailbox *mailbox, struct device *device, struct message **message) {
     struct sends *sends = &device->sends;
+    if (message_as(*message, struct mailbox_send)->send_low &&
+        mailbox_sends_bar(sends, sends->next)) {
+        limit(message);
+        return;
+    }
     if (sends->open + sends->settled >= node_current()->limits.sends_in_flight_max) {
         actor_count("send_limited", 1);
         answer(*message, WIRE_CODE_LIMITED, RETRY_AFTER_MS, NULL);
@@ -437,6 +494,8 @@ static void take_known(struct mailbox *mailbox, struct device *device, struct me
         answer(*message, sent->code, 0, NULL);
     } else if (sends->retry_low < send->number) {
         answer_conflict(*message, sends->retry_low);
+    } else if (send->send_low && mailbox_sends_bar(sends, send->number)) {
+        limit(message);
     } else {
         take(mailbox, device, sent, message);
     }
@@ -450,6 +509,8 @@ void mailbox_send(struct mailbox *mailbox, struct message **message) {
         return;
     }
     struct sends *sends = &device->sends;
+    if (send->send_low > sends->ok_below && send->send_low <= sends->told_below)
+        sends->ok_below = send->send_low;
     if (send->number == 0 || send->number >= NUMBER_MAX)
         answer(*message, WIRE_CODE_BAD_REQUEST, 0, NULL);
     else if (send->number > sends->next)

@@ -79,13 +79,15 @@ static void count_all(struct queue *queue) {
     }
 }
 
-bool shares_allow(struct queue *queue, uint64_t user, uint32_t bytes) {
+bool shares_allow(struct queue *queue, uint64_t user, uint32_t bytes, uint32_t more_messages,
+                  uint64_t more_bytes) {
     if (queue->mails < count_max() && queue->mail_bytes + bytes <= bytes_max())
         return true;
     if (!queue->shares)
         count_all(queue);
     const struct share *share = find(queue->shares, user);
-    return share->count < count_max() && share->bytes + bytes <= bytes_max();
+    return share->count < count_max() + more_messages &&
+           share->bytes + bytes <= bytes_max() + more_bytes;
 }
 
 void shares_add(struct queue *queue, const struct entry *entry) {

@@ -123,6 +123,7 @@ struct mailbox_attach {
     uint8_t key[32]; /* the device's, checked against the account's list */
     uint64_t resume_epoch, resume_cursor;
     uint64_t send_low; /* lowest send number that the device has no answer for */
+    uint64_t send_end; /* numbers below may have been sent before; 0: not known */
 };
 struct mailbox_attached {
     struct actor_id mailbox;
@@ -165,6 +166,7 @@ struct mailbox_send {
     uint32_t version;     /* of the peer's device list that the sender used */
     uint32_t own_version; /* of its own */
     uint64_t lamport, chat_n;
+    uint64_t send_low; /* the device has heard all final answers below; 0: it doesn't tell */
     struct content_spans spans;
     /* An enum wire_code, not ok: the content is not there, because the connection had to refuse it;
      * the number is taken and answered so, or the device's next ones would wait for it. */
@@ -175,8 +177,9 @@ struct mailbox_send {
  *
  * Order: the first one to a mailbox goes by name and says `meet`; the mailbox answers MET, and only
  * then the others follow, by id: a mailbox that failed in between cannot be given the second before
- * the first. A refusal that will be tried again is counted in `order`; what the sender sent before
- * it heard of the refusal is refused as well, so that no message overtakes the one before it. */
+ * the first. A refusal that will be tried again, or may be (full), is counted in `order`; what the
+ * sender sent before it heard of the refusal is refused as well, so that no message overtakes the
+ * one before it. */
 struct mailbox_deliver {
     struct actor_id sender_mailbox;
     uint64_t open; /* the sender's mailbox's reference */

@@ -160,6 +160,7 @@ static int write_hello(struct device *device) {
                                    .epoch = device->epoch,
                                    .cursor = device->cursor,
                                    .send_low = device->send_low,
+                                   .send_end = device->send_end,
                                }};
     if (client != NULL)
         frame.hello.client =

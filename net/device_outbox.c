@@ -134,6 +134,7 @@ static int send_number(struct device *device, uint64_t number) {
         return 0;
     }
     frame.send.number = number;
+    frame.send.send_low = device->send_low; /* durable: an input is committed before output */
     int error = wire_content_bytes(&frame.send) > WIRE_CONTENT_BYTES_MAX
                     ? -EMSGSIZE
                     : device_output_frame(device, &frame);

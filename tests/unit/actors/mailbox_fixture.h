@@ -420,7 +420,8 @@ static inline const struct mailbox_attached *phone_attach_as(struct phone *phone
                                       .device = device,
                                       .resume_epoch = epoch,
                                       .resume_cursor = cursor,
-                                      .send_low = send_low};
+                                      .send_low = send_low,
+                                      .send_end = phone->next_number};
     hand_key(user, device, attach->key);
     assert_int_equal(actor_send_named(&mailbox_class, user, &message), 0);
     struct heard *heard = phone_take(phone, CONNECTION_ATTACHED);

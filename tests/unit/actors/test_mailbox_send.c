@@ -133,6 +133,118 @@ static void a_final_refusal_is_no_obstacle(void **state) {
     assert_int_equal(phone_answer(&ann, phone_send_number(&ann, 2, BOB, "two")), WIRE_CODE_OK);
 }
 
+/* As a device sends that tells up to where it has heard. */
+static int send_heard(struct phone *phone, uint64_t number, uint64_t send_low, const char *text) {
+    struct message *message = phone_compose(phone, number, BOB, text);
+    message_as(message, struct mailbox_send)->send_low = send_low;
+    phone_give(phone, message);
+    return phone_answer(phone, phone->next_ref);
+}
+
+/* Bob is away and has room for two: Ann's number 3 is refused for good. */
+static void fill_bobs_queue(void) {
+    hand.node.limits.queue_messages_max = 2;
+    hand.node.limits.sender_share_percent = 100;
+    assert_int_equal(send_heard(&ann, 1, 1, "one"), WIRE_CODE_OK);
+    assert_int_equal(send_heard(&ann, 2, 2, "two"), WIRE_CODE_OK);
+    assert_int_equal(send_heard(&ann, 3, 3, "three"), WIRE_CODE_FULL);
+}
+
+static void empty_bobs_queue(void) {
+    phone_attach(&bob, BOB, 1);
+    phone_expect(&bob, "one");
+    phone_ack(&bob, phone_expect(&bob, "two"));
+    phone_leave(&bob);
+}
+
+static void nothing_overtakes_a_full_one_until_that_is_heard(void **state) {
+    fill_bobs_queue();
+    empty_bobs_queue();
+    assert_int_equal(send_heard(&ann, 4, 3, "four"), WIRE_CODE_LIMITED);
+    assert_int_equal(send_heard(&ann, 3, 3, "three"), WIRE_CODE_FULL);
+    assert_int_equal(send_heard(&ann, 4, 4, "four"), WIRE_CODE_OK);
+    phone_attach(&bob, BOB, 1);
+    phone_expect(&bob, "four");
+}
+
+/* Number 4 was on its way when 3 was refused, and there would have been room. */
+static void what_was_sent_behind_a_full_one_is_refused_for_now(void **state) {
+    static struct phone eve;
+    fill_bobs_queue();
+    hand_account(BOB + 2, 1);
+    phone_attach(&eve, BOB + 2, 1);
+    struct message *messages[2];
+    for (unsigned i = 0; i < 2; i++) {
+        messages[i] = phone_compose(&ann, 4 + i, BOB, "x");
+        message_as(messages[i], struct mailbox_send)->send_low = 4;
+        phone_give(&ann, messages[i]);
+    }
+    assert_int_equal(phone_answer(&ann, ann.next_ref - 1), WIRE_CODE_FULL);
+    assert_int_equal(phone_answer(&ann, ann.next_ref), WIRE_CODE_LIMITED);
+    empty_bobs_queue();
+    assert_int_equal(send_heard(&ann, 5, 5, "five"), WIRE_CODE_OK);
+}
+
+/* Nobody knows of the refusal any more: it is taken, although there is no room, in its place. */
+static void a_refusal_that_was_not_heard_goes_with_the_mailbox(void **state) {
+    fill_bobs_queue();
+    actor_kill(ann.mailbox, ACTOR_KILLED);
+    hand_run();
+    ann.next_number = 4;
+    phone_attach_as(&ann, ANN, 1, 0, 0, 3);
+    assert_int_equal(send_heard(&ann, 3, 3, "three"), WIRE_CODE_OK);
+    assert_int_equal(send_heard(&ann, 4, 4, "four"), WIRE_CODE_FULL);
+    phone_attach(&bob, BOB, 1);
+    phone_expect(&bob, "one");
+    phone_expect(&bob, "two");
+    phone_expect(&bob, "three");
+}
+
+static void what_was_delivered_is_not_refused_as_full_when_it_comes_again(void **state) {
+    static struct phone eve;
+    hand.node.limits.queue_messages_max = 1;
+    phone_attach(&bob, BOB, 1);
+    phone_send(&ann, BOB, "one");
+    phone_ack(&bob, phone_expect(&bob, "one"));
+    phone_send(&ann, BOB, "two"); /* beyond the mark that was written with the first */
+    phone_ack(&bob, phone_expect(&bob, "two"));
+    phone_leave(&bob);
+    hand_account(BOB + 2, 1);
+    phone_attach(&eve, BOB + 2, 1);
+    assert_int_equal(send_heard(&eve, 1, 1, "fills it"), WIRE_CODE_OK);
+    actor_kill(ann.mailbox, ACTOR_KILLED);
+    hand_run();
+    assert_int_equal(phone_attach_as(&ann, ANN, 1, 0, 0, 2)->next_send, 2);
+    assert_int_equal(send_heard(&ann, 2, 2, "two"), WIRE_CODE_OK);
+    assert_int_equal(send_heard(&ann, 3, 3, "three"), WIRE_CODE_FULL);
+}
+
+/* What comes again may go beyond the bound, but not for ever. */
+static void what_comes_again_is_bounded_too(void **state) {
+    int code = WIRE_CODE_OK;
+    uint64_t number = 1;
+    hand.node.limits.queue_messages_max = 1;
+    hand.node.limits.sends_in_flight_max = 2;
+    ann.next_number = 100;
+    for (; number < 100 && code == WIRE_CODE_OK; number++) {
+        phone_attach_as(&ann, ANN, 1, 0, 0, number);
+        code = send_heard(&ann, number, number, "x");
+    }
+    assert_int_equal(code, WIRE_CODE_FULL);
+    assert_int_equal(hand_stored(BOB, 1), 9); /* the bound, and four windows */
+}
+
+/* The answer must be true of everybody. */
+static void what_ones_own_devices_have_no_room_for_goes_to_nobody(void **state) {
+    static struct phone two;
+    hand_account(BOB + 1, 2);
+    phone_attach(&two, BOB + 1, 1);
+    hand.node.limits.queue_messages_max = 1;
+    assert_int_equal(phone_answer(&two, phone_send(&two, BOB + 1, "note")), WIRE_CODE_OK);
+    assert_int_equal(phone_answer(&two, phone_send(&two, BOB, "one")), WIRE_CODE_FULL);
+    assert_int_equal(hand_stored(BOB, 1), 0);
+}
+
 static void strangers_among_the_recipients_are_refused(void **state) {
     struct message *message = phone_compose(&ann, 1, BOB, "one");
     message_as(message, struct mailbox_send)->chat = BOB + 1;
@@ -220,6 +332,12 @@ int main(void) {
         TEST(what_was_sent_behind_a_refusal_is_refused_with_it),
         TEST(final_answers_come_in_the_order_of_the_numbers),
         TEST(a_final_refusal_is_no_obstacle),
+        TEST(nothing_overtakes_a_full_one_until_that_is_heard),
+        TEST(what_was_sent_behind_a_full_one_is_refused_for_now),
+        TEST(a_refusal_that_was_not_heard_goes_with_the_mailbox),
+        TEST(what_was_delivered_is_not_refused_as_full_when_it_comes_again),
+        TEST(what_comes_again_is_bounded_too),
+        TEST(what_ones_own_devices_have_no_room_for_goes_to_nobody),
         TEST(strangers_among_the_recipients_are_refused),
         TEST(sends_in_flight_are_bounded),
         TEST(old_numbers_are_still_answered),

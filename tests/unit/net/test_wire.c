@@ -523,7 +523,7 @@ static void names_and_traces_name_everything(void **state) {
     assert_string_equal(line,
                         "send ref=9 number=300 id=0102030405060708090a0b0c0d0e0f10 "
                         "chat=1099511627776 version=3 own_version=70000 recipients=2 external=6B "
-                        "flags=0 lamport=12 n=128");
+                        "flags=0 lamport=12 n=128 send_low=0");
     assert_int_equal(length, strlen(line));
     assert_int_equal(wire_print_frame(&frame, line, 10), length);
     assert_string_equal(line, "send ref=");
