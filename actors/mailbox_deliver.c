@@ -14,9 +14,10 @@
  *
  * Mail that comes `again` may have been taken before, by an earlier mailbox, and be acknowledged
  * and forgotten: then the device alone knows it. `full` would be said of what has arrived, so it
- * may go beyond the bounds of a queue, by as much as a few windows of sends; the device drops what
- * it has. A copy for one's own devices comes when the other side has the message: its room was
- * looked at before that (mailbox_own_room).
+ * may go beyond the bounds of a queue and of a share, by AGAIN_MESSAGES_MAX and a quarter of the
+ * bytes; the device drops what it has. (Who says of new mail that it comes again gets that much
+ * more, and no more.) A copy for one's own devices comes when the other side has the message: its
+ * room was looked at before that (mailbox_own_room).
  *
  * A duplicate of mail that still waits is not queued again. If the first is not safe yet, the
  * second takes its place as the body, so that whoever asked last is answered: an earlier asker has
@@ -32,7 +33,7 @@
 #define RETRY_AFTER_LOAD_MS 500
 #define RETRY_AFTER_REFUSAL_MS 100 /* the sender's device has heard of it by then */
 #define REFUSED_FIRST 4u
-#define AGAIN_WINDOWS 4u /* so many times sends_in_flight_max beyond the bounds of a queue */
+#define AGAIN_MESSAGES_MAX 1024u /* so many beyond the bounds of a queue */
 
 /* --- settling --- */
 
@@ -247,7 +248,7 @@ static struct entry *find_duplicate(struct queue *queue, const struct mailbox_de
 /* Is there no room for so many bytes from this user (0: there is no share to look at)? */
 static bool is_full(struct queue *queue, uint64_t sender, uint32_t bytes, bool again) {
     const struct node_limits *limits = &node_current()->limits;
-    uint32_t more_messages = again ? AGAIN_WINDOWS * limits->sends_in_flight_max : 0;
+    uint32_t more_messages = again ? AGAIN_MESSAGES_MAX : 0;
     uint64_t more_bytes = again ? limits->queue_bytes_max / 4 : 0;
     return queue->tail - queue->head >= QUEUE_ENTRIES_MAX ||
            queue->mails >= (uint64_t)limits->queue_messages_max + more_messages ||

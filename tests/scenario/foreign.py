@@ -23,6 +23,7 @@ SEND, MAIL, ACK, EMPTY, STATUS, RECEIPT = 10, 11, 12, 13, 14, 15
 REGISTER, VERIFY, DISCOVER, DEVICES, PROFILE = 20, 21, 22, 23, 24
 OK, BAD_REQUEST, TOO_BIG, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, STALE, FULL = range(8)
 LIMITED, OVERLOADED, UNAVAILABLE, EXPIRED, CONFLICT, INTERNAL = range(8, 14)
+ENDS_A_SEND = (OK, BAD_REQUEST, TOO_BIG, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, FULL, EXPIRED)
 DELIVERED, READ, PLAYED = 2, 3, 4
 # What a field means that is missing at its frame's end.
 DEFAULTS = {
@@ -155,7 +156,8 @@ class Device:
         await self.socket.send(handshake.first())
         certificate = handshake.second(await self.socket.recv())
         self.cluster_key = certificate_cluster_key(certificate, handshake.remote_static)
-        hello = [HELLO, 0, 1, 1, 0, self.client, self.epoch, self.cursor, self.send_low]
+        hello = [HELLO, 0, 1, 1, 0, self.client, self.epoch, self.cursor, self.send_low,
+                 self.next_send]
         message, self.sending, self.receiving = handshake.third(msgpack.packb(hello))
         await self.socket.send(message)
         self.refs, self.replies, self.frames = 0, {}, []
@@ -237,12 +239,17 @@ class Device:
         number = number or self.next_send
         self.next_send = max(self.next_send, number + 1)
         recipients = [[to, device, content] for device in devices]
-        return [number, identity, to, version, own_version, recipients, b"", 0, number, number]
+        return [number, identity, to, version, own_version, recipients, b"", 0, number, number, self.send_low]
 
     async def send(self, to, content, **more):
         version, devices = await self.devices(to)
         fields = self.message(to, version, devices, content, **more)
-        await self.request(SEND, *fields)
+        try:
+            await self.request(SEND, *fields)
+        except Refused as refused:
+            if refused.args[0] in ENDS_A_SEND:
+                self.send_low = max(self.send_low, fields[0] + 1)
+            raise
         self.send_low = max(self.send_low, fields[0] + 1)
         return fields[1]
 

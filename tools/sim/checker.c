@@ -384,6 +384,19 @@ static void conclude_target(struct world *world, uint32_t index, const struct ta
                        target->state[1]);
 }
 
+/* Else its sender writes it once more, and it shows twice. */
+static void conclude_refused(struct world *world, uint32_t index) {
+    const struct message_record *message = &world->checker.messages[index];
+    if (message->code == WIRE_CODE_OK || message->code == NOT_ANSWERED)
+        return;
+    checker_exercised(world, PROMISE_REFUSED_TRUE);
+    for (unsigned i = 0; i < message->target_count; i++)
+        if (message->targets[i].shown)
+            checker_broken(world, PROMISE_REFUSED_TRUE,
+                           "message %u was answered %s, and device %u shows it", index,
+                           wire_code_name((unsigned)message->code), message->targets[i].client);
+}
+
 void checker_conclude(struct world *world) {
     struct checker *checker = &world->checker;
     uint64_t keys = sim_node_mail_keys(&world->nodes[0]);
@@ -391,6 +404,7 @@ void checker_conclude(struct world *world) {
         const struct message_record *message = &checker->messages[i];
         for (unsigned j = 0; j < message->target_count; j++)
             conclude_target(world, i, &message->targets[j]);
+        conclude_refused(world, i);
         if (message->code == NOT_ANSWERED)
             checker_broken(world, PROMISE_ANSWERED,
                            "message %u of device %u (its send %" PRIu64 ") was never answered", i,
