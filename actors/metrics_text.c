@@ -3,6 +3,7 @@
 #include "actors/metrics_text.h"
 
 #include "actors/node.h"
+#include "runtime/log.h"
 #include "runtime/runtime.h"
 #include "storage/engine.h"
 
@@ -129,6 +130,20 @@ static void write_runtime(struct metrics_text *text, struct runtime *runtime,
             "Handlers that ran over their budget.");
     counter(text, "handler_overruns_unreported_total", counters->handler_overruns_unreported,
             "Overruns of which the log has no report.");
+}
+
+static void write_log(struct metrics_text *text) {
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    struct log_counters counters;
+    log_counters_read(&counters);
+    metrics_head(text, "log_lines_total", "counter", "Lines that the process logged.");
+    for (unsigned level = LOG_DEBUG; level <= LOG_ERROR; level++)
+        metrics_line(text, "tern_log_lines_total{level=\"%s\"} %" PRIu64 "\n", levels[level],
+                     counters.written[level]);
+    counter(text, "log_lines_suppressed_total", counters.suppressed,
+            "Lines that were not logged because their place logged too many.");
+    counter(text, "log_lines_dropped_total", counters.dropped,
+            "Lines that were not logged because whoever reads them does not keep up.");
 }
 
 /* --- rows: one metric of all shards or classes stands together, as the format wants it ---
@@ -265,6 +280,7 @@ void metrics_text_write(struct metrics_text *text, struct node *node, struct run
     metrics_product_write(text, node, runtime, wall_ms);
     write_memory(text, &counters, &gauges);
     write_runtime(text, runtime, &counters);
+    write_log(text);
     write_shards(text, runtime);
     write_classes(text, runtime);
     if (node->engine)

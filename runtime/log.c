@@ -24,6 +24,7 @@
 #define LOG_PER_SECOND 20u
 
 static enum log_level level_least = LOG_INFO; /* relaxed */
+static struct log_counters counters;          /* relaxed */
 static uint64_t lines_dropped;                /* relaxed; said with the next line that is written */
 static char service_fields[256];              /* constant while there are threads */
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
@@ -51,6 +52,7 @@ static bool is_allowed(struct log_site *site, uint64_t second, uint32_t *suppres
                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             return true;
     __atomic_fetch_add(&site->suppressed, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&counters.suppressed, 1, __ATOMIC_RELAXED);
     return false;
 }
 
@@ -136,10 +138,21 @@ static size_t line_for_machine(char *line, const struct log_site *site, const st
     return (size_t)length;
 }
 
-static void write_line(const char *line, size_t length) {
+static void write_line(const char *line, size_t length, enum log_level level) {
     struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
-    if (poll(&room, 1, 0) != 1 || write(STDERR_FILENO, line, length) < 0)
+    if (poll(&room, 1, 0) != 1 || write(STDERR_FILENO, line, length) < 0) {
         __atomic_fetch_add(&lines_dropped, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&counters.dropped, 1, __ATOMIC_RELAXED);
+    } else {
+        __atomic_fetch_add(&counters.written[level], 1, __ATOMIC_RELAXED);
+    }
+}
+
+void log_counters_read(struct log_counters *read) {
+    for (unsigned level = 0; level <= LOG_ERROR; level++)
+        read->written[level] = __atomic_load_n(&counters.written[level], __ATOMIC_RELAXED);
+    read->suppressed = __atomic_load_n(&counters.suppressed, __ATOMIC_RELAXED);
+    read->dropped = __atomic_load_n(&counters.dropped, __ATOMIC_RELAXED);
 }
 
 void log_write(struct log_site *site, const char *format, ...) {
@@ -170,7 +183,7 @@ void log_write(struct log_site *site, const char *format, ...) {
     }
     length = (person ? line_for_person : line_for_machine)(line, site, &at,
                                                            (unsigned)(now_ms % 1000), text);
-    write_line(line, length);
+    write_line(line, length, site->level);
 }
 
 const char *log_phone(const char *phone, char *text) {

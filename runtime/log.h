@@ -42,6 +42,13 @@ void log_level_set(enum log_level level);
 /* What every line of JSON says besides: the service, and which of its nodes. Copied, and cut at 64
  * bytes. Once, before there is a thread. */
 void log_service_set(const char *service, const char *node);
+/* Of the process, since its start; any thread. */
+struct log_counters {
+    uint64_t written[LOG_ERROR + 1]; /* lines, by level */
+    uint64_t suppressed;             /* by the bound of their place */
+    uint64_t dropped;                /* the sink had no room */
+};
+void log_counters_read(struct log_counters *counters);
 /* "+1555…00" into text (at least 24 bytes); returns text. */
 const char *log_phone(const char *phone, char *text);
 

@@ -113,6 +113,8 @@ static void sleep_ms(long ms) {
 /* The place is bounded in each second; the first line of a later one says how many are missing. */
 static void place_is_bounded_and_counts_what_it_suppressed(void **state) {
     unsigned suppressed = 0;
+    struct log_counters before, after;
+    log_counters_read(&before);
     to_pipe();
     for (unsigned i = 0; i < LINES; i++)
         say(i);
@@ -125,10 +127,16 @@ static void place_is_bounded_and_counts_what_it_suppressed(void **state) {
         suppressed += (unsigned)strtoul(at + 1, NULL, 10);
     assert_non_null(strstr(text, " like it suppressed"));
     assert_int_equal(lines + suppressed, LINES + 1);
+    log_counters_read(&after);
+    assert_int_equal(after.written[LOG_INFO] - before.written[LOG_INFO], lines);
+    assert_int_equal(after.suppressed - before.suppressed, suppressed);
+    assert_int_equal(after.dropped, before.dropped);
 }
 
 static void full_sink_drops_and_says_so(void **state) {
     unsigned wrote = 0;
+    struct log_counters before, after;
+    log_counters_read(&before);
     to_pipe();
     fcntl(STDERR_FILENO, F_SETFL, O_NONBLOCK);
     while (write(STDERR_FILENO, text, 512) > 0)
@@ -139,6 +147,8 @@ static void full_sink_drops_and_says_so(void **state) {
         ;
     log_info("this does");
     restore();
+    log_counters_read(&after);
+    assert_int_equal(after.dropped - before.dropped, 1);
     assert_null(strstr(text, "this finds no room"));
     assert_non_null(strstr(text, "this does (0 like it suppressed, 1 lines dropped)"));
 }

@@ -430,7 +430,6 @@ static int close_store(void **state) {
             ON(open, engine_finds_everything_when_opened_again),                              \
             ON(open, engine_counts_what_it_does), ON(open, engine_agrees_with_a_plain_model), \
             ON(open, engine_estimates_how_much_mail_waits),                                   \
-            ON(open, engine_agrees_with_a_plain_model),                                       \
             ON(open, engine_exports_a_range_of_all_replicated_families),                      \
             ON(open, engine_replaces_exactly_a_range),                                        \
             ON(open, engine_replace_that_fails_changes_nothing),                              \
