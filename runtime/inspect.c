@@ -231,6 +231,11 @@ static void scan_begin(const struct shard *shard, struct inspection *inspection)
         inspection->cursor = here ? id_slot(query->actor) : 0;
         inspection->end = here ? inspection->cursor + 1 : 0;
     }
+    if (inspection->noting) { /* as many as there are now, not as there were when it was asked */
+        inspection->chunk_count = inspection->end / ACTOR_CHUNK + 1;
+        inspection->noted = calloc(inspection->chunk_count, sizeof *inspection->noted);
+        CHECK(inspection->noted);
+    }
 }
 
 static void answer_and_free(struct shard *shard, struct inspection *inspection, int error) {
@@ -312,13 +317,7 @@ void inspect_on_request(struct shard *shard, struct actor_id asker,
     inspection->query = request->query;
     inspection->asker = asker;
     inspection->reference = request->reference;
-    if (request->query.window_ms) {
-        uint32_t chunk_count = shard->slots_used / ACTOR_CHUNK + 1;
-        inspection->noting = true;
-        inspection->noted = calloc(chunk_count, sizeof *inspection->noted);
-        CHECK(inspection->noted);
-        inspection->chunk_count = chunk_count;
-    }
+    inspection->noting = request->query.window_ms != 0;
     inspection->next = inspections->first;
     inspections->first = inspection;
     inspections->count++;

@@ -270,6 +270,29 @@ static void an_actor_of_another_shard_that_is_no_more_is_said_so(void **state) {
     fixture_destroy(runtime);
 }
 
+/* The first scan notes as many as there are when it begins, and not when it was asked for. */
+static void many_actors_that_begin_before_the_first_scan_are_noted(void **state) {
+    struct runtime *runtime = begin(1);
+    struct actor_id last = ACTOR_NOBODY;
+    query.order = INSPECT_BY_MESSAGES;
+    query.window_ms = 100;
+    fixture_send(asker, ASK, 0);
+    shard_step(shard_current());
+    for (unsigned i = 0; i < 64 * ACTOR_CHUNK; i++)
+        last = spawn(&worker_class);
+    for (unsigned i = 0; i < 100; i++)
+        fixture_send(last, WORK, 0);
+    fixture_run(runtime);
+    assert_false(is_complete);
+    fixture_send(last, WORK, 0);
+    fixture_run_ms(runtime, 101);
+    assert_true(is_complete);
+    assert_int_equal(gather.error, 0);
+    assert_true(actor_id_equal(gather.rows[0].actor, last));
+    assert_int_equal(gather.actors_seen, 64 * ACTOR_CHUNK + 1);
+    fixture_destroy(runtime);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_longest_mailboxes_of_all_shards_come_first),
@@ -280,6 +303,7 @@ int main(void) {
         cmocka_unit_test(what_waits_for_one_actor_and_whom_it_knows_is_told),
         cmocka_unit_test(an_actor_of_another_shard_that_is_no_more_is_said_so),
         cmocka_unit_test(a_scan_of_many_actors_is_spread_over_turns),
+        cmocka_unit_test(many_actors_that_begin_before_the_first_scan_are_noted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
