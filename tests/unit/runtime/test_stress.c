@@ -310,8 +310,8 @@ static void look(struct looker *looker) {
         .rows = 1 + (uint32_t)draw(worker, 50),
         .window_ms = draw(worker, 2) ? 0 : (uint32_t)draw(worker, 30),
     };
-    if (draw(worker, 2))
-        strcpy(query.class_name, draw(worker, 2) ? "named" : "worker");
+    const char *names[] = {"named", "worker", "", ""};
+    snprintf(query.class_name, sizeof(query.class_name), "%s", names[draw(worker, 4)]);
     if (draw(worker, 4) == 0)
         query.actor = known(context_of(), draw(worker, KNOWN));
     assert_int_equal(inspect_gather_begin(&looker->gather, &query), 0);
