@@ -34,7 +34,7 @@
  * what bounds it, in messages and in its own bytes. */
 #define MAILBOX_BYTES_MAX (2048u << 20)
 
-_Static_assert(sizeof(struct connection) <= 320, "a million idle connections rest on it");
+_Static_assert(sizeof(struct connection) <= 256, "a million idle connections rest on it");
 
 static const char *const overdue_counters[] = {
 #define X(state, takes, overdue) [CONNECTION_##state] = (overdue),
@@ -94,15 +94,29 @@ bool connection_is_in_session(const struct connection *connection) {
 /* --- states, and the end -----------------------------------------------------------------------
  */
 
+static uint32_t deadline_of(const struct connection *connection) {
+    return connection->work ? connection->work->deadline_ms : 0;
+}
+
+static void set_deadline(struct connection *connection, uint32_t ms) {
+    connection_work(connection)->deadline_ms = connection_ms_after(ms);
+    connection_wake_by(connection, connection->work->deadline_ms);
+}
+
+static void clear_deadline(struct connection *connection) {
+    if (connection->work)
+        connection->work->deadline_ms = 0;
+}
+
 void connection_enter(struct connection *connection, enum connection_state state) {
     connection->state = (uint8_t)state;
     if (state == CONNECTION_UNREGISTERED)
-        connection->deadline_ms = connection_ms_after(UNREGISTERED_MS_MAX);
+        set_deadline(connection, UNREGISTERED_MS_MAX);
     else if (state == CONNECTION_CLOSING)
-        connection->deadline_ms = connection_ms_after(CONNECTION_CLOSE_MS);
+        set_deadline(connection, CONNECTION_CLOSE_MS);
     else if (state == CONNECTION_OPEN && !connection->draining)
-        connection->deadline_ms = 0;
-    wake_for(connection, connection->deadline_ms);
+        clear_deadline(connection);
+    wake_for(connection, deadline_of(connection));
     if (connection_is_in_session(connection) && connection->heartbeat_ms)
         connection_wake_by(connection, connection_ms_after(connection->heartbeat_ms / 8 * 9));
 }
@@ -171,7 +185,7 @@ void connection_say_and_close(struct connection *connection, uint16_t notice, ui
  */
 
 static void pass_deadline(struct connection *connection) {
-    connection->deadline_ms = 0;
+    clear_deadline(connection);
     switch (connection->state) {
     case CONNECTION_PROXY:
     case CONNECTION_HTTP:
@@ -223,7 +237,7 @@ static void check_silence(struct connection *connection) {
 static void check_progress(struct connection *connection) {
     if (connection->ended || !connection->sending)
         return;
-    uint32_t due = connection->progress_ms + slow_ms_max(connection);
+    uint32_t due = connection->work->progress_ms + slow_ms_max(connection);
     if (is_past(due ? due : 1))
         connection_abort(connection, "connection_slow");
     else
@@ -231,11 +245,12 @@ static void check_progress(struct connection *connection) {
 }
 
 static void check_retry(struct connection *connection) {
-    if (!is_past(connection->retry_ms)) {
-        wake_for(connection, connection->retry_ms);
+    struct connection_work *work = connection->work;
+    if (!work || !is_past(work->retry_ms)) {
+        wake_for(connection, work ? work->retry_ms : 0);
         return;
     }
-    connection->retry_ms = 0;
+    work->retry_ms = 0;
     if (connection->state == CONNECTION_LOOKING_UP)
         connection_look_up(connection);
     else if (connection->state == CONNECTION_ATTACHING ||
@@ -246,9 +261,9 @@ static void check_retry(struct connection *connection) {
 static void connection_on_tick(void *state, struct message **message) {
     struct connection *connection = state;
     connection->tick = (struct actor_timer){0};
-    if (is_past(connection->deadline_ms))
+    if (is_past(deadline_of(connection)))
         pass_deadline(connection);
-    wake_for(connection, connection->deadline_ms);
+    wake_for(connection, deadline_of(connection));
     check_progress(connection);
     if (connection->ended || connection->state == CONNECTION_CLOSING)
         return;
@@ -382,8 +397,7 @@ static void connection_on_drain(void *state, struct message **message) {
         return;
     }
     connection_notice(connection, WIRE_NOTICE_DRAINING, left_ms);
-    connection->deadline_ms = connection_ms_after(left_ms);
-    connection_wake_by(connection, connection->deadline_ms);
+    set_deadline(connection, left_ms);
     connection_drain_on(connection);
 }
 
@@ -450,13 +464,12 @@ static int connection_init(void *state, const void *argument) {
         .socket = how->socket,
         .heard_ms = connection_ms_after(0),
         .heartbeat_ms = node_heartbeat_ms(node_current()),
-        .deadline_ms = connection_ms_after(node->limits.handshake_timeout_ms),
     };
     memcpy(connection->address, how->address, sizeof(connection->address));
     actor_trap_exits(true);
     list_add(connection, &node_shard_current()->connections);
     atomic_fetch_add_explicit(&node->handshakes_now, 1, memory_order_relaxed);
-    connection_wake_by(connection, connection->deadline_ms);
+    set_deadline(connection, node->limits.handshake_timeout_ms);
     return 0;
 }
 
@@ -479,8 +492,9 @@ static void connection_terminate(void *state, int reason) {
 /* Gives back what only a busy connection needs. */
 static void rest(struct connection *connection) {
     struct connection_work *work = connection->work;
-    if (!work || work->input || work->open_count || work->held_ack || work->urgent.buffer ||
-        work->mail.buffer || work->segments || work->pong)
+    if (!work || connection->sending || work->input || work->open_count || work->held_ack ||
+        work->urgent.buffer || work->mail.buffer || work->segments || work->pong ||
+        work->handshake || work->deadline_ms || work->retry_ms || work->parser.message_bytes_max)
         return;
     connection_open_free(connection);
     actor_free(work);

@@ -110,7 +110,6 @@ static void upgrade(struct connection *connection, const struct http_request *re
     int length = http_write_upgrade(text, sizeof(text), request->key);
     actor_ensure(length > 0, CONNECTION_REASON_BROKEN);
     connection_output_raw(connection, (const uint8_t *)text, (size_t)length);
-    websocket_parser_init(&connection->parser, WEBSOCKET_SERVER, NOISE_MESSAGE_BYTES_MAX);
     connection_enter(connection, CONNECTION_NOISE_FIRST);
 }
 
@@ -149,14 +148,14 @@ static void begin(struct connection *connection) {
                          (const uint8_t *)WIRE_PROLOGUE, strlen(WIRE_PROLOGUE));
     sodium_memzero(&pair, sizeof(pair));
     sodium_memzero(ephemeral, sizeof(ephemeral));
-    connection->handshake = handshake;
+    connection_work(connection)->handshake = handshake;
 }
 
 void connection_handshake_free(struct connection *connection) {
-    struct connection_handshake *handshake = connection->handshake;
+    struct connection_handshake *handshake = connection_handshake(connection);
     if (!handshake)
         return;
-    connection->handshake = NULL;
+    connection->work->handshake = NULL;
     handshake_gate_leave(&node_shard_current()->gate, &handshake->wait);
     noise_handshake_finish(&handshake->noise);
     actor_free(handshake->message);
@@ -166,7 +165,7 @@ void connection_handshake_free(struct connection *connection) {
 /* Reads message 1, writes message 2. */
 static void compute_first(struct connection *connection, uint8_t *bytes, size_t length) {
     const struct node *node = node_current();
-    struct connection_handshake *handshake = connection->handshake;
+    struct connection_handshake *handshake = connection_handshake(connection);
     uint8_t *payload;
     size_t payload_bytes;
     uint8_t second[SECOND_BYTES_MAX];
@@ -200,13 +199,13 @@ static bool take_hello(struct connection *connection, const uint8_t *bytes, size
     connection->resume_epoch = frame.hello.epoch;
     connection->resume_cursor = frame.hello.cursor;
     connection->send_low = frame.hello.send_low;
-    connection->send_end = frame.hello.send_end;
+    connection_set_send_end(connection, frame.hello.send_end);
     return true;
 }
 
 /* Reads message 3: the peer has proven its key. */
 static void compute_third(struct connection *connection, uint8_t *bytes, size_t length) {
-    struct connection_handshake *handshake = connection->handshake;
+    struct connection_handshake *handshake = connection_handshake(connection);
     uint8_t *hello;
     size_t hello_bytes;
     if (noise_handshake_read(&handshake->noise, bytes, length, &hello, &hello_bytes) != 0) {
@@ -234,7 +233,7 @@ static void compute_third(struct connection *connection, uint8_t *bytes, size_t 
 /* Computes if the handshakes of this shard have a share left in this turn. */
 static bool try_compute(struct connection *connection, uint8_t *bytes, size_t length) {
     struct handshake_gate *gate = &node_shard_current()->gate;
-    struct connection_handshake *handshake = connection->handshake;
+    struct connection_handshake *handshake = connection_handshake(connection);
     bool first = connection->state == CONNECTION_NOISE_FIRST ||
                  connection->state == CONNECTION_NOISE_FIRST_WAITS;
     if (!handshake_gate_enter(gate, &handshake->wait))
@@ -245,8 +244,9 @@ static bool try_compute(struct connection *connection, uint8_t *bytes, size_t le
     else
         compute_third(connection, bytes, length);
     handshake_gate_spend(gate, actor_now_ns() - began_ns);
-    if (connection->handshake)
-        handshake_gate_leave(gate, &connection->handshake->wait);
+    handshake = connection_handshake(connection);
+    if (handshake)
+        handshake_gate_leave(gate, &handshake->wait);
     if (connection->secured)
         connection_handshake_free(connection);
     return true;
@@ -256,7 +256,7 @@ static void compute_or_wait(struct connection *connection, uint8_t *bytes, size_
                             enum connection_state waits) {
     if (try_compute(connection, bytes, length))
         return;
-    struct connection_handshake *handshake = connection->handshake;
+    struct connection_handshake *handshake = connection_handshake(connection);
     handshake->message = actor_allocate(length ? length : 1);
     memcpy(handshake->message, bytes, length);
     handshake->message_bytes = length;
@@ -281,15 +281,16 @@ void connection_take_noise_third(struct connection *connection, uint8_t *bytes, 
 }
 
 void connection_handshake_turn(struct connection *connection) {
-    struct connection_handshake *handshake = connection->handshake;
+    struct connection_handshake *handshake = connection_handshake(connection);
     if (!handshake || !handshake->message)
         return;
     uint8_t *message = handshake->message;
     if (!try_compute(connection, message, handshake->message_bytes))
         return;
-    if (connection->handshake && connection->handshake->message) {
+    handshake = connection_handshake(connection);
+    if (handshake && handshake->message) {
         actor_free(message);
-        connection->handshake->message = NULL;
+        handshake->message = NULL;
     }
     connection_input_resume(connection);
 }
@@ -312,12 +313,13 @@ void connection_look_up(struct connection *connection) {
     known->engine = node_current()->engine;
     memcpy(known->key, connection->key, sizeof(known->key));
     connection_enter(connection, CONNECTION_LOOKING_UP);
-    connection->retry_ms = 0;
+    if (connection->work)
+        connection->work->retry_ms = 0;
     if (actor_run_blocking(find_key, &message) != 0) {
         message_destroy(message);
         actor_count("lookup_pool_full", 1);
-        connection->retry_ms = connection_ms_after(LOOKUP_RETRY_MS);
-        connection_wake_by(connection, connection->retry_ms);
+        connection_work(connection)->retry_ms = connection_ms_after(LOOKUP_RETRY_MS);
+        connection_wake_by(connection, connection->work->retry_ms);
     }
 }
 

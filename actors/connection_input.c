@@ -127,7 +127,24 @@ static bool is_closing(const struct connection *connection) {
     return connection->ended || connection->state == CONNECTION_CLOSING;
 }
 
-static void run(struct connection *connection, uint8_t *bytes, size_t length) {
+/* Between messages there is nothing to remember. */
+static void load_parser(const struct connection *connection, struct websocket_parser *parser) {
+    const struct connection_work *work = connection->work;
+    if (work && work->parser.message_bytes_max)
+        *parser = work->parser;
+    else
+        websocket_parser_init(parser, WEBSOCKET_SERVER, NOISE_MESSAGE_BYTES_MAX);
+}
+
+static void save_parser(struct connection *connection, const struct websocket_parser *parser) {
+    if (parser->next_at || parser->joined_bytes || parser->fragmented || parser->ended)
+        connection_work(connection)->parser = *parser;
+    else if (connection->work)
+        connection->work->parser = (struct websocket_parser){0};
+}
+
+static void run_messages(struct connection *connection, struct websocket_parser *parser,
+                         uint8_t *bytes, size_t length) {
     struct websocket_message message;
     while (!is_closing(connection)) {
         take_fn take = takers[connection->state];
@@ -135,7 +152,7 @@ static void run(struct connection *connection, uint8_t *bytes, size_t length) {
             wait(connection, bytes, length);
             return;
         }
-        enum parse_result result = websocket_parse(&connection->parser, bytes, length, &message);
+        enum parse_result result = websocket_parse(parser, bytes, length, &message);
         if (result == PARSE_MORE) {
             await_more(connection, &message);
             return;
@@ -145,6 +162,13 @@ static void run(struct connection *connection, uint8_t *bytes, size_t length) {
         else
             refuse(connection, result, message.close_code);
     }
+}
+
+static void run(struct connection *connection, uint8_t *bytes, size_t length) {
+    struct websocket_parser parser;
+    load_parser(connection, &parser);
+    run_messages(connection, &parser, bytes, length);
+    save_parser(connection, &parser);
 }
 
 /* --- the request's head, which comes first -----------------------------------------------------

@@ -83,6 +83,11 @@ struct connection_work {
     uint8_t *pong;             /* its length, then its payload; NULL: none is due */
     uint8_t *input;            /* an incomplete message, or what waits; NULL: none */
     uint32_t input_bytes, input_capacity, input_needed;
+    struct websocket_parser parser;         /* in the midst of something, or all zero */
+    struct connection_handshake *handshake; /* NULL when it is done */
+    uint32_t progress_ms;                   /* when output last got on; while a send is in flight */
+    uint32_t deadline_ms;                   /* of the state; 0: none */
+    uint32_t retry_ms;        /* when attaching or the look-up is tried again; 0: not */
     uint32_t recheck_ms;      /* when held_ack is sent again */
     struct message *held_ack; /* refused by a full mailbox */
 };
@@ -117,28 +122,24 @@ struct connection {
     bool handshaking : 1; /* counted in node->handshakes_now */
     bool placed : 1;      /* its address is counted in node->addresses */
 
+    uint32_t device;
     struct actor_id self;
     struct socket_id socket;
-    struct noise_transport transport;       /* when secured */
-    struct connection_handshake *handshake; /* NULL when it is done */
-    struct connection_work *work;           /* NULL: idle */
-    struct websocket_parser parser;
+    struct noise_transport transport; /* when secured */
+    struct connection_work *work;     /* NULL: idle */
 
-    uint32_t device;
     uint64_t user;                        /* 0: no account has the key */
     uint8_t key[NOISE_KEY_BYTES];         /* the device's static key, proven */
     struct actor_id mailbox;              /* nobody: not attached */
     uint64_t epoch;                       /* of what the mailbox now sends */
     uint64_t resume_epoch, resume_cursor; /* what the device has acknowledged */
     uint64_t send_low; /* hello's: the lowest send number that the device has no final answer to */
-    uint64_t send_end; /* the device may have sent any number below; 0: it doesn't tell */
+    /* It may have sent any number below send_low + send_span - 1; 0: it doesn't tell. */
+    uint32_t send_span;
 
     /* actor_now_ms(), cut to 32 bits: compared by difference only (connection_ms_until). */
     uint32_t heard_ms;     /* when something last came */
     uint32_t heartbeat_ms; /* what the device was told; 0: none */
-    uint32_t progress_ms;  /* when output last got on */
-    uint32_t deadline_ms;  /* of the state; 0: none */
-    uint32_t retry_ms;     /* when attaching is tried again; 0: not */
     uint32_t tick_ms;      /* when the timer fires */
     struct actor_timer tick;
 
@@ -148,6 +149,20 @@ struct connection {
 
 /* The work, made if there is none. */
 struct connection_work *connection_work(struct connection *connection);
+/* One above the highest number that the device may have sent; 0: not known. */
+static inline uint64_t connection_send_end(const struct connection *connection) {
+    return connection->send_span ? connection->send_low + connection->send_span - 1 : 0;
+}
+static inline void connection_set_send_end(struct connection *connection, uint64_t end) {
+    uint64_t span = end - connection->send_low;
+    bool fits = end && end >= connection->send_low && span < UINT32_MAX;
+    connection->send_span = fits ? (uint32_t)span + 1 : 0;
+}
+/* NULL: it has not begun, or is done. */
+static inline struct connection_handshake *
+connection_handshake(const struct connection *connection) {
+    return connection->work ? connection->work->handshake : NULL;
+}
 
 /* --- connection.c ------------------------------------------------------------------------------
  */

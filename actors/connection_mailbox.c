@@ -37,8 +37,9 @@
  */
 
 static void attach_later(struct connection *connection, uint32_t delay_ms) {
-    connection->retry_ms = connection_ms_after(delay_ms);
-    connection_wake_by(connection, connection->retry_ms);
+    struct connection_work *work = connection_work(connection);
+    work->retry_ms = connection_ms_after(delay_ms);
+    connection_wake_by(connection, work->retry_ms);
 }
 
 /* 50 ms, doubled with each try, a half of it by chance. */
@@ -66,7 +67,7 @@ void connection_attach(struct connection *connection) {
     attach->resume_epoch = connection->resume_epoch;
     attach->resume_cursor = connection->resume_cursor;
     attach->send_low = connection->send_low;
-    attach->send_end = connection->send_end;
+    attach->send_end = connection_send_end(connection);
     if (connection->attach_tries < UINT8_MAX)
         connection->attach_tries++;
     if (actor_send_named(&mailbox_class, connection->user, &message) == 0) {
@@ -111,7 +112,8 @@ void connection_attached(struct connection *connection, const struct mailbox_att
     connection->mailbox = attached->mailbox;
     connection->epoch = attached->epoch;
     connection->attach_tries = 0;
-    connection->retry_ms = 0;
+    if (connection->work)
+        connection->work->retry_ms = 0;
     connection->heard_ms = connection->welcomed ? connection->heard_ms : connection_ms_after(0);
     connection_enter(connection, CONNECTION_OPEN);
     connection_welcome(connection, attached);

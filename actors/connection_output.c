@@ -197,7 +197,7 @@ static void transmit(struct connection *connection, struct socket_buffer *buffer
         return;
     }
     connection->sending = true;
-    connection->progress_ms = connection_ms_after(0);
+    connection_work(connection)->progress_ms = connection_ms_after(0);
     connection_wake_by(connection, connection_ms_after(CONNECTION_SLOW_MS_MAX));
 }
 
@@ -279,7 +279,6 @@ void connection_output_flush(struct connection *connection) {
 
 void connection_output_sent(struct connection *connection) {
     connection->sending = false;
-    connection->progress_ms = connection_ms_after(0);
 }
 
 bool connection_output_waits(const struct connection *connection) {

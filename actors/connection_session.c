@@ -115,8 +115,8 @@ static void give_send(struct connection *connection, const struct wire_frame *fr
     }
     if (!connection_open_add(connection, OPEN_SEND, frame->ref, send->number))
         return;
-    if (connection->send_end && connection->send_end <= send->number)
-        connection->send_end = send->number + 1;
+    if (connection->send_span && connection_send_end(connection) <= send->number)
+        connection_set_send_end(connection, send->number + 1);
     struct message *message = make_send(connection, frame);
     if (refusal) {
         struct mailbox_send *to = message_as(message, struct mailbox_send);
