@@ -26,7 +26,7 @@ struct admin_command {
     void (*begin)(struct admin_session *session, const struct admin_request *request);
     /* What comes for the command while it is at work: INSPECT_ANSWER, ADMIN_DONE and the like. */
     void (*on_message)(struct admin_session *session, struct message **message);
-    /* The shell asks for an end, or goes. Frees what is not the session's. May be NULL. */
+    /* The shell asks for an end, or goes: the command answers, now or soon. NULL: it is ended. */
     void (*cancel)(struct admin_session *session);
 };
 
@@ -71,6 +71,14 @@ struct admin_session {
         unsigned relations;
         struct admin_tree_row *tree;
         uint32_t tree_count, tree_asked;
+        struct inspect_row target; /* of a change */
+        enum supervisor_question question;
+        uint32_t place;
+        struct {
+            bool started;
+            uint32_t duration_ms, per_second, shards_left;
+            uint64_t reference, started_ns, events, suppressed;
+        } trace;
         uint32_t left; /* rows that quarantine may yet list */
     } work;
 };
@@ -109,6 +117,9 @@ const char *admin_id_text(struct actor_id actor, char text[32]);
 const char *admin_reason_text(int reason, char text[32]);
 #define ADMIN_REASON_TEXT(reason) admin_reason_text(reason, (char[32]){0})
 
+/* A line of the log: who did it, and what. */
+void admin_log_change(const struct admin_session *session, const char *what);
+
 /* --- one actor by its name: admin_resolve.c --- */
 
 /* Looks for whom `ACTOR` of the request names: "0x8000000001", "class:key", "mailbox:+15550001111",
@@ -139,5 +150,22 @@ void admin_quarantine_on_message(struct admin_session *session, struct message *
 void admin_release(struct admin_session *session, const struct admin_request *request);
 void admin_drop(struct admin_session *session, const struct admin_request *request);
 void admin_quarantine_on_done(struct admin_session *session, struct message **message);
+void admin_recorder(struct admin_session *session, const struct admin_request *request);
+void admin_slow(struct admin_session *session, const struct admin_request *request);
+void admin_crashes(struct admin_session *session, const struct admin_request *request);
+void admin_crashes_on_message(struct admin_session *session, struct message **message);
+void admin_trace(struct admin_session *session, const struct admin_request *request);
+void admin_trace_on_message(struct admin_session *session, struct message **message);
+void admin_trace_cancel(struct admin_session *session);
+void admin_kill(struct admin_session *session, const struct admin_request *request);
+void admin_kill_on_message(struct admin_session *session, struct message **message);
+void admin_restart(struct admin_session *session, const struct admin_request *request);
+void admin_restart_on_message(struct admin_session *session, struct message **message);
+void admin_drain(struct admin_session *session, const struct admin_request *request);
+void admin_log(struct admin_session *session, const struct admin_request *request);
+void admin_config(struct admin_session *session, const struct admin_request *request);
+void admin_limit(struct admin_session *session, const struct admin_request *request);
+void admin_reload(struct admin_session *session, const struct admin_request *request);
+void admin_config_on_message(struct admin_session *session, struct message **message);
 
 #endif

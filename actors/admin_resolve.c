@@ -10,6 +10,7 @@
 #include "storage/format.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,11 +112,9 @@ void admin_resolve(struct admin_session *session, const struct admin_request *re
         by_class(session, colon + 1);
     } else {
         query.actor = actor_whereis(text);
-        if (query.actor.bits)
-            ask(session, &query);
-        else
-            not_found(session, "no actor has this name; \"actors CLASS\" lists a class, and "
-                               "class:key or an id 0x... name one");
+        if (!query.actor.bits) /* or the only one of its class: "metrics" */
+            snprintf(query.class_name, sizeof(query.class_name), "%.31s", text);
+        ask(session, &query);
     }
 }
 
@@ -134,7 +133,12 @@ static void on_looked_up(struct admin_session *session, const struct phone_looku
 static void on_answered(struct admin_session *session) {
     struct inspect_gather *gather = &session->work.gather;
     actor_timer_cancel(&session->deadline);
-    if (gather->row_count) {
+    bool by_name = !strchr(session->work.reference, ':') && session->work.reference[0] != '0';
+    if (gather->actors_matched > 1) {
+        admin_error(session, "not_found",
+                    "there are %" PRIu64 " actors of class %s: say which; \"actors %s\" lists them",
+                    gather->actors_matched, session->work.reference, session->work.reference);
+    } else if (gather->row_count) {
         struct inspect_row row = gather->rows[0];
         session->work.found(session, &row);
     } else if (gather->error) {
@@ -142,6 +146,10 @@ static void on_answered(struct admin_session *session) {
     } else if (gather->answered < gather->shards) {
         admin_error(session, "timeout", "%u of %u shards did not answer: they hang, see \"slow\"",
                     gather->shards - gather->answered, gather->shards);
+    } else if (by_name) {
+        not_found(session,
+                  "no actor has this name; \"actors CLASS\" lists a class, and class:key or "
+                  "an id 0x... name one");
     } else {
         not_found(session, "it has ended or is not in memory (one with a key comes back with the "
                            "next message to it)");

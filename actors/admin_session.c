@@ -206,6 +206,17 @@ static const struct admin_command commands[] = {
     {"mailbox", admin_mailbox, admin_detail_on_message, NULL},
     {"links", admin_links, admin_detail_on_message, NULL},
     {"monitors", admin_monitors, admin_detail_on_message, NULL},
+    {"trace", admin_trace, admin_trace_on_message, admin_trace_cancel},
+    {"slow", admin_slow, NULL, NULL},
+    {"crashes", admin_crashes, admin_crashes_on_message, NULL},
+    {"recorder", admin_recorder, NULL, NULL},
+    {"kill", admin_kill, admin_kill_on_message, NULL},
+    {"restart", admin_restart, admin_restart_on_message, NULL},
+    {"drain", admin_drain, NULL, NULL},
+    {"limit", admin_limit, admin_config_on_message, NULL},
+    {"log", admin_log, NULL, NULL},
+    {"config", admin_config, admin_config_on_message, NULL},
+    {"reload", admin_reload, admin_config_on_message, NULL},
     {"quarantine", admin_quarantine, admin_quarantine_on_message, NULL},
     {"release", admin_release, admin_quarantine_on_done, NULL},
     {"drop", admin_drop, admin_quarantine_on_done, NULL},
@@ -238,7 +249,7 @@ static void begin(struct admin_session *session, const struct admin_request *req
 static void cancel(struct admin_session *session) {
     if (session->command && session->command->cancel)
         session->command->cancel(session);
-    if (session->command)
+    else if (session->command)
         admin_error(session, "canceled", "canceled");
 }
 

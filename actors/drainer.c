@@ -70,6 +70,12 @@ static void drainer_on_signal(void *state, struct message **message) {
         begin(drainer);
 }
 
+static void drainer_on_begin(void *state, struct message **message) {
+    struct drainer *drainer = state;
+    if (!drainer->draining)
+        begin(drainer);
+}
+
 static void drainer_on_tick(void *state, struct message **message) {
     struct drainer *drainer = state;
     drainer->quiet_ticks = is_quiet(node_current()) ? drainer->quiet_ticks + 1 : 0;
@@ -84,7 +90,9 @@ static void drainer_on_tick(void *state, struct message **message) {
 }
 
 static int drainer_init(void *state, const void *argument) {
-    int error = signal_subscribe(SIGTERM);
+    int error = actor_register(DRAINER_NAME);
+    if (!error)
+        error = signal_subscribe(SIGTERM);
     if (!error)
         error = signal_subscribe(SIGINT);
     if (error) {
@@ -99,6 +107,7 @@ static int drainer_init(void *state, const void *argument) {
 
 static const struct actor_handler handlers[] = {
     [SIGNAL_RAISED] = {"signal", drainer_on_signal},
+    [DRAIN_BEGIN] = {"begin", drainer_on_begin},
     [DRAIN_TICK] = {"tick", drainer_on_tick},
 };
 

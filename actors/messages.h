@@ -77,6 +77,7 @@ struct engine;
     X(QUARANTINE_DONE, any)             /* quarantine_done: of RELEASE and DROP */                 \
     X(METRICS_TICK, metrics)                                                                       \
     X(METRICS_SAVE, metrics) /* timer: who was active is written */                                \
+    X(DRAIN_BEGIN, drainer)  /* the shell asks for it */                                           \
     X(DRAIN_TICK, drainer)                                                                         \
     X(ADMIN_DONE, admin_session) /* pool: what a command looked up */                              \
     X(ADMIN_TICK, admin_session) /* timer: a command's deadline */

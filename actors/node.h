@@ -3,7 +3,8 @@
  * A node's own state, shared by its actors: what is fixed at start, and a few atomic gauges.
  *
  * `actor_context()` is a `struct node`. It is made before the runtime starts and outlives it; its
- * plain fields are constant from then on. Several nodes can live in one process (the simulator does
+ * plain fields are constant from then on, but for `limits`: words that an operator may change, each
+ * at once and whole. Several nodes can live in one process (the simulator does
  * it).
  */
 #ifndef TERN_ACTORS_NODE_H
@@ -52,6 +53,24 @@ struct node_shard {
     struct handshake_gate gate;
 } __attribute__((aligned(64)));
 
+/* A setting of the cluster file, in words. */
+struct node_config_key {
+    const char *name, *value;
+    const char *file_value; /* what the file says now; NULL: it can't be read */
+    bool live;              /* it can be changed while the node runs */
+};
+/* How the shell reaches what only the program knows. All functions block, are for any thread, and
+ * return 0 or a negative errno with a sentence in `said`. */
+struct node_config {
+    void *context;
+    int (*list)(void *context, void (*visit)(void *visitor, const struct node_config_key *key),
+                void *visitor, char *said, size_t bytes);
+    /* In force at once, until the node ends. -ENOENT: no such setting. */
+    int (*set)(void *context, const char *name, const char *value, char *said, size_t bytes);
+    /* Takes over what the file says now, of what can be changed. */
+    int (*reload)(void *context, char *said, size_t bytes);
+};
+
 struct node {
     const char *name;
     const char *cluster, *region, *version; /* for the metrics; NULL: not said */
@@ -77,8 +96,9 @@ struct node {
     unsigned proxy_count;         /* ... and begin with a PROXY header (net/proxy.h) */
     const int *metrics_fds;
     unsigned metrics_count;
-    const int *admin_fds; /* local.h: for shells */
-    unsigned admin_count; /* 0 or 1 */
+    const int *admin_fds;             /* local.h: for shells */
+    unsigned admin_count;             /* 0 or 1 */
+    const struct node_config *config; /* NULL: the configuration is not to be asked */
 
     /* Until then (monotonic) keys that no account has are refused: the node crashed too often. */
     uint64_t strangers_refused_until_ms;
@@ -136,6 +156,7 @@ extern const struct actor_class drainer_class;
 /* The registered names of actors that are one per node. */
 #define COMMITTER_NAME "committer"
 #define LIMITS_NAME "limits"
+#define DRAINER_NAME "drainer"
 #define QUARANTINE_NAME "quarantine"
 #define LISTENER_NAME "listener/%u" /* one per shard */
 

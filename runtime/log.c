@@ -11,7 +11,9 @@
 #include "runtime/scheduler_internal.h"
 #include "runtime/seams.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -29,8 +31,74 @@ static uint64_t lines_dropped;                /* relaxed; said with the next lin
 static char service_fields[256];              /* constant while there are threads */
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
+/* Names are written once, before the count that has them is published; levels are relaxed. */
+static struct {
+    char name[32];
+    enum log_level level;
+} classes[LOG_CLASSES_MAX];
+static unsigned class_count; /* release; readers acquire */
+static enum log_level level_of_chatty =
+    LOG_INFO; /* relaxed: the least of all; LOG_DEBUG once a class has it */
+static pthread_mutex_t levels_lock = PTHREAD_MUTEX_INITIALIZER; /* of those who set */
+
+/* With the lock: what a line must reach to be looked at at all. */
+static void levels_changed(void) {
+    enum log_level least = level_least;
+    for (unsigned i = 0; i < class_count; i++)
+        if (classes[i].level < least)
+            least = classes[i].level;
+    __atomic_store_n(&level_of_chatty, least, __ATOMIC_RELAXED);
+}
+
 void log_level_set(enum log_level level) {
+    pthread_mutex_lock(&levels_lock);
     __atomic_store_n(&level_least, level, __ATOMIC_RELAXED);
+    levels_changed();
+    pthread_mutex_unlock(&levels_lock);
+}
+
+enum log_level log_level_get(void) {
+    return __atomic_load_n(&level_least, __ATOMIC_RELAXED);
+}
+
+int log_class_level_set(const char *class_name, enum log_level level) {
+    unsigned at = 0;
+    int error = strlen(class_name) < sizeof classes[0].name ? 0 : -ENAMETOOLONG;
+    pthread_mutex_lock(&levels_lock);
+    while (at < class_count && strcmp(classes[at].name, class_name) != 0)
+        at++;
+    if (at == LOG_CLASSES_MAX)
+        error = -ENOSPC;
+    if (!error) {
+        __atomic_store_n(&classes[at].level, level, __ATOMIC_RELAXED);
+        if (at == class_count) {
+            strcpy(classes[at].name, class_name); /* NOLINT: measured */
+            __atomic_store_n(&class_count, at + 1, __ATOMIC_RELEASE);
+        }
+        levels_changed();
+    }
+    pthread_mutex_unlock(&levels_lock);
+    return error;
+}
+
+bool log_class_level_get(unsigned index, const char **class_name, enum log_level *level) {
+    if (index >= __atomic_load_n(&class_count, __ATOMIC_ACQUIRE))
+        return false;
+    *class_name = classes[index].name;
+    *level = __atomic_load_n(&classes[index].level, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* The running actor's class's, if it has one of its own. */
+static enum log_level level_wanted(void) {
+    const struct shard *shard = shard_of_thread;
+    const struct actor *actor = shard ? shard->running.actor : NULL;
+    const char *name;
+    enum log_level level;
+    for (unsigned i = 0; actor && log_class_level_get(i, &name, &level); i++)
+        if (strcmp(name, actor->class->class->name) == 0)
+            return level;
+    return log_level_get();
 }
 
 static uint64_t wall_ms(void) {
@@ -158,7 +226,8 @@ void log_counters_read(struct log_counters *read) {
 void log_write(struct log_site *site, const char *format, ...) {
     char text[TEXT_BYTES_MAX + 96], line[LINE_BYTES_MAX];
     uint32_t suppressed;
-    if (site->level < __atomic_load_n(&level_least, __ATOMIC_RELAXED))
+    if (site->level < __atomic_load_n(&level_of_chatty, __ATOMIC_RELAXED) ||
+        site->level < level_wanted())
         return;
     uint64_t now_ms = wall_ms();
     if (!is_allowed(site, now_ms / 1000, &suppressed))

@@ -11,6 +11,7 @@
 #ifndef TERN_RUNTIME_LOG_H
 #define TERN_RUNTIME_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
@@ -39,6 +40,13 @@ struct log_site {
 __attribute__((format(printf, 2, 3))) void log_write(struct log_site *site, const char *format,
                                                      ...);
 void log_level_set(enum log_level level);
+enum log_level log_level_get(void);
+/* The level of lines that actors of this class write, whatever the others' is. -ENOSPC: there are
+ * LOG_CLASSES_MAX already; -ENAMETOOLONG. */
+#define LOG_CLASSES_MAX 16u
+int log_class_level_set(const char *class_name, enum log_level level);
+/* The `index`-th of them: false, there are not so many. The name is constant from then on. */
+bool log_class_level_get(unsigned index, const char **class_name, enum log_level *level);
 /* What every line of JSON says besides: the service, and which of its nodes. Copied, and cut at 64
  * bytes. Once, before there is a thread. */
 void log_service_set(const char *service, const char *node);

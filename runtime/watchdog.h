@@ -33,6 +33,22 @@ struct watchdog_ops {
     void (*destroy)(struct watchdog *watchdog);
 };
 
+/* The last reports, kept to be looked at. */
+#define WATCHDOG_REPORTS_MAX 32u
+struct watchdog_report {
+    uint64_t time_ms;       /* Unix */
+    uint64_t actor;         /* its id's bits */
+    const char *class_name; /* constant */
+    unsigned shard;
+    unsigned ran_ms; /* when it was seen; it may have run on */
+    unsigned more;   /* of the same class and kind that were not reported before this one */
+    char what[96];   /* "message deliver (52)", "its init" */
+    char trace[704]; /* where it was, the innermost first; empty: its thread did not answer */
+};
+/* Any thread; the newest first. Returns how many; 0 without a watchdog of this kind. */
+unsigned runtime_overruns_read(struct runtime *runtime,
+                               struct watchdog_report reports[WATCHDOG_REPORTS_MAX]);
+
 extern const struct watchdog_ops watchdog_thread;
 
 #endif

@@ -62,7 +62,9 @@ struct watchdog {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t end;
-    bool ending; /* under `lock` */
+    bool ending; /* under `lock`, like the last reports: a ring, and how many there ever were */
+    struct watchdog_report reports[WATCHDOG_REPORTS_MAX];
+    uint64_t report_count;
     struct reported reported[KINDS_MAX];
     struct stuck *stucks; /* by shard */
     struct look looks[];
@@ -156,6 +158,29 @@ static const char *doing(const struct actor_class *class, uint64_t what, char *t
     return text;
 }
 
+static void keep(struct watchdog *watchdog, const struct watchdog_report *report) {
+    const struct seams *seams = &watchdog->runtime->seams;
+    pthread_mutex_lock(&watchdog->lock);
+    struct watchdog_report *kept =
+        &watchdog->reports[watchdog->report_count++ % WATCHDOG_REPORTS_MAX];
+    *kept = *report;
+    kept->time_ms = seams->wall_ms(seams->context);
+    pthread_mutex_unlock(&watchdog->lock);
+}
+
+unsigned runtime_overruns_read(struct runtime *runtime,
+                               struct watchdog_report reports[WATCHDOG_REPORTS_MAX]) {
+    struct watchdog *watchdog = runtime->watchdog;
+    unsigned count = 0;
+    if (!watchdog || runtime->seams.watchdog != &watchdog_thread)
+        return 0;
+    pthread_mutex_lock(&watchdog->lock);
+    for (uint64_t at = watchdog->report_count; at && count < WATCHDOG_REPORTS_MAX; at--)
+        reports[count++] = watchdog->reports[(at - 1) % WATCHDOG_REPORTS_MAX];
+    pthread_mutex_unlock(&watchdog->lock);
+    return count;
+}
+
 static void report(struct watchdog *watchdog, unsigned index, const struct look *look,
                    uint64_t now_ns) {
     struct shard *shard = watchdog->runtime->shards[index];
@@ -164,7 +189,12 @@ static void report(struct watchdog *watchdog, unsigned index, const struct look 
     uint64_t what = __atomic_load_n(&slot->what, __ATOMIC_ACQUIRE) & 0xffffff;
     uint64_t actor = __atomic_load_n(&slot->actor, __ATOMIC_ACQUIRE);
     struct reported *reported = find(watchdog, look->class, what);
-    char kind[96], more[64] = "";
+    char more[64] = "";
+    struct watchdog_report kept = {.shard = index,
+                                   .actor = actor,
+                                   .class_name = look->class->name,
+                                   .ran_ms = (unsigned)((now_ns - look->since_ns) / MS),
+                                   .more = reported->suppressed};
     struct crash_text trace = {.fd = -1};
     __atomic_fetch_add(&watchdog->runtime->overruns, 1, __ATOMIC_RELAXED);
     if (reported->at_ns && now_ns - reported->at_ns < WATCHDOG_PERIOD_MS * (uint64_t)MS) {
@@ -178,10 +208,13 @@ static void report(struct watchdog *watchdog, unsigned index, const struct look 
     reported->at_ns = now_ns;
     if (ask(watchdog, shard, look->count))
         trace_format(shard->stuck, &trace);
+    snprintf(kept.trace, sizeof kept.trace, "%.703s", trace.used ? trace.bytes : "");
+    char doing_text[sizeof kept.what];
+    snprintf(kept.what, sizeof kept.what, "%s",
+             doing(look->class, what, doing_text, sizeof doing_text));
+    keep(watchdog, &kept);
     log_warning("shard %u: actor %#llx of class %s has not returned for %u ms from %s%s", index,
-                (unsigned long long)actor, look->class->name,
-                (unsigned)((now_ns - look->since_ns) / MS),
-                doing(look->class, what, kind, sizeof kind), more);
+                (unsigned long long)actor, look->class->name, kept.ran_ms, kept.what, more);
     log_warning("shard %u: it is at %s", index,
                 trace.used ? trace.bytes : "an unknown place: its thread did not answer");
 }

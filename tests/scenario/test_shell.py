@@ -178,8 +178,8 @@ def test_actors_are_found_in_every_way_they_are_named(node):
 def test_empty_views_of_one_actor(node):
     assert rows(node, "mailbox committer") == [] and run(node, "mailbox committer") == "nothing waits\n"
     assert rows(node, "links committer") == [] and run(node, "links committer") == "it has no links\n"
-    session = [row["actor"] for row in rows(node, "actors admin")][0]
-    watched = rows(node, "monitors " + session)
+    assert rows(node, "info admin")[0]["class"] == "admin", "the only one of its class needs no other name"
+    watched = rows(node, "monitors admin")
     assert [row["relation"] for row in watched] == ["monitors"], "the session that asks"
     assert rows(node, "actors listener where mailbox > 1000") == []
     assert run(node, "actors listener where age > 5d") == "no actor matches\n"

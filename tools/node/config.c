@@ -202,11 +202,16 @@ static const char *value_set(const struct config_key *key, const char *folder,
     }
 }
 
-static const struct config_key *key_find(const char *name) {
+const struct config_key *config_key_find(const char *name) {
     for (size_t i = 0; i < config_key_count; i++)
         if (strcmp(config_keys[i].name, name) == 0)
             return &config_keys[i];
     return NULL;
+}
+
+const char *config_value_set(const struct config_key *key, const char *text,
+                             struct config *config) {
+    return value_set(key, "", &text, 1, config);
 }
 
 static void on_error(cfg_t *cfg, const char *format, va_list arguments) {
@@ -228,7 +233,7 @@ static unsigned option_texts(cfg_opt_t *option, const char *texts[CONFIG_ADDRESS
 }
 
 static int on_option(cfg_t *cfg, cfg_opt_t *option) {
-    const struct config_key *key = key_find(option->name);
+    const struct config_key *key = config_key_find(option->name);
     const char *texts[CONFIG_ADDRESSES_MAX + 1];
     unsigned count = option_texts(option, texts);
     struct config *scratch = calloc(1, sizeof(*scratch));

@@ -34,6 +34,14 @@ struct config_key {
 enum config_words { CONFIG_WORDS_LOG_LEVEL, CONFIG_WORDS_REACTOR };
 extern const char *const config_words[];
 
+struct config;
+/* The value in force as a cluster file has it. */
+void config_value_text(const struct config_key *key, const struct config *config, char *text,
+                       size_t bytes);
+/* NULL, or why `text` is no value for this key; then `config` is as it was. Not for lists. */
+const char *config_value_set(const struct config_key *key, const char *text, struct config *config);
+const struct config_key *config_key_find(const char *name);
+
 extern const struct config_key config_keys[];
 extern const size_t config_key_count;
 

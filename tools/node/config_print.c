@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *type_name(const struct config_key *key) {
     static const char *const names[] = {
@@ -36,54 +37,54 @@ static uint64_t number_of(const struct config_key *key, const struct config *con
     return key->bytes == sizeof(uint32_t) ? *(const uint32_t *)field : *(const uint64_t *)field;
 }
 
-static void addresses_print(const struct socket_address *addresses, unsigned count) {
+static void addresses_print(FILE *out, const struct socket_address *addresses, unsigned count) {
     char text[80];
     for (unsigned i = 0; i < count; i++) {
         socket_address_format(&addresses[i], text, sizeof(text));
-        printf("%s\"%s\"", i ? ", " : "", text);
+        fprintf(out, "%s\"%s\"", i ? ", " : "", text);
     }
 }
 
-static void proxies_print(const struct config *config) {
+static void proxies_print(FILE *out, const struct config *config) {
     char text[INET6_ADDRSTRLEN];
-    printf("{");
+    fprintf(out, "{");
     for (unsigned i = 0; i < config->proxy_count; i++)
-        printf("%s\"%s\"", i ? ", " : "",
-               inet_ntop(AF_INET6, config->proxies[i], text, sizeof(text)));
-    printf("}");
+        fprintf(out, "%s\"%s\"", i ? ", " : "",
+                inet_ntop(AF_INET6, config->proxies[i], text, sizeof(text)));
+    fprintf(out, "}");
 }
 
-static void value_print(const struct config_key *key, const struct config *config) {
+static void value_print(FILE *out, const struct config_key *key, const struct config *config) {
     const void *field = (const char *)config + key->offset;
     switch (key->type) {
     case CONFIG_ADDRESSES:
-        printf("{");
-        addresses_print(config->listen, config->listen_count);
-        printf("}");
+        fprintf(out, "{");
+        addresses_print(out, config->listen, config->listen_count);
+        fprintf(out, "}");
         return;
     case CONFIG_PROXIES:
-        proxies_print(config);
+        proxies_print(out, config);
         return;
     case CONFIG_ADDRESS:
         if (config->metrics_on)
-            addresses_print(&config->metrics, 1);
+            addresses_print(out, &config->metrics, 1);
         else
-            printf("off");
+            fprintf(out, "off");
         return;
     case CONFIG_COUNT:
-        printf("%" PRIu64, number_of(key, config));
+        fprintf(out, "%" PRIu64, number_of(key, config));
         return;
     case CONFIG_SIZE:
-        printf("\"%" PRIu64 "B\"", number_of(key, config));
+        fprintf(out, "\"%" PRIu64 "B\"", number_of(key, config));
         return;
     case CONFIG_DURATION:
-        printf("\"%" PRIu64 "ms\"", number_of(key, config));
+        fprintf(out, "\"%" PRIu64 "ms\"", number_of(key, config));
         return;
     case CONFIG_SWITCH:
-        printf("%s", *(const bool *)field ? "on" : "off");
+        fprintf(out, "%s", *(const bool *)field ? "on" : "off");
         return;
     default:
-        printf("\"%s\"", (const char *)field);
+        fprintf(out, "\"%s\"", (const char *)field);
     }
 }
 
@@ -91,7 +92,17 @@ void config_print(const struct config *config) {
     printf("# node \"%s\"\n", config->name);
     for (size_t i = 0; i < config_key_count; i++) {
         printf("%s = ", config_keys[i].name);
-        value_print(&config_keys[i], config);
+        value_print(stdout, &config_keys[i], config);
         printf("\n");
     }
+}
+
+void config_value_text(const struct config_key *key, const struct config *config, char *text,
+                       size_t bytes) {
+    memset(text, 0, bytes);
+    FILE *out = fmemopen(text, bytes, "w");
+    CHECK(out);
+    value_print(out, key, config);
+    fclose(out);
+    text[bytes - 1] = 0;
 }

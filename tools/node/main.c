@@ -7,6 +7,7 @@
 #include "net/wire.h"
 #include "runtime/log.h"
 #include "tools/node/import.h"
+#include "tools/node/live_config.h"
 #include "tools/node/quarantine.h"
 #include "tools/node/serve.h"
 
@@ -108,16 +109,6 @@ static int arguments_read(int count, char **values, struct arguments *arguments)
     return -1;
 }
 
-static void log_level_apply(const char *name) {
-    static const char *const names[] = {[LOG_DEBUG] = "debug",
-                                        [LOG_INFO] = "info",
-                                        [LOG_WARNING] = "warning",
-                                        [LOG_ERROR] = "error"};
-    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcmp(names[i], name) == 0)
-            log_level_set((enum log_level)i);
-}
-
 /* As many as the operator allows: a connection may need one (libev), and a ring's table is as large
  * as this limit (io_uring). */
 static void descriptors_raise(void) {
@@ -128,7 +119,7 @@ static void descriptors_raise(void) {
     }
 }
 
-static int node_run(const struct config *config) {
+static int node_run(const struct config *config, const struct arguments *arguments) {
     struct heart_listener listeners[HEART_LISTENERS_MAX + 1] = {0};
     unsigned count = 0, failed = 0;
     for (; count < config->listen_count; count++)
@@ -148,7 +139,11 @@ static int node_run(const struct config *config) {
         return error == -EADDRINUSE ? HEART_EXIT_UNAVAILABLE : HEART_EXIT_CONFIGURATION;
     }
     descriptors_raise();
-    struct serve serve = {.config = config, .listeners = listeners, .listener_count = count};
+    struct serve serve = {.config_path = arguments->config,
+                          .config_node = arguments->node,
+                          .config = config,
+                          .listeners = listeners,
+                          .listener_count = count};
     snprintf(serve.crashes, sizeof(serve.crashes), "%s/crashes", config->data);
     struct heart_options heart = {
         .listeners = listeners,
@@ -189,5 +184,5 @@ int main(int count, char **values) {
         return quarantine_run(&config, arguments.verb, arguments.entry);
     if (arguments.import)
         return import_run(&config, arguments.import);
-    return node_run(&config);
+    return node_run(&config, &arguments);
 }

@@ -18,6 +18,7 @@
 #include "runtime/watchdog.h"
 #include "storage/meta.h"
 #include "tools/node/identity.h"
+#include "tools/node/live_config.h"
 #include "tools/node/node_seams.h"
 #include "tools/node/store.h"
 
@@ -37,6 +38,7 @@ struct served {
     struct quarantine *quarantine;
     int fds[HEART_LISTENERS_MAX];
     int admin_fd;
+    struct live_config config;
     char home_address[sizeof(((struct config *)0)->home_address)];
 };
 
@@ -202,6 +204,8 @@ int serve_run(void *context, const struct heart_start *start) {
     if (result)
         return exit_status_of(result);
     admin_open(served);
+    live_config_begin(&served->config, serve->config, serve->config_path, serve->config_node,
+                      &served->node);
     quarantine_begin(served, serve->crashes);
     if (start->refuse_strangers)
         strangers_refuse(&served->node);

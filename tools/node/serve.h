@@ -8,6 +8,7 @@
 
 struct serve {
     const struct config *config;
+    const char *config_path, *config_node; /* of the file, to be read again; NULL: its only node */
     struct heart_listener *listeners; /* config->listen_count of them, then metrics if it is on */
     unsigned listener_count;
     char crashes[CONFIG_PATH_MAX + 16]; /* where crash records go: in the data directory */

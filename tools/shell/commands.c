@@ -72,6 +72,66 @@ const struct command commands[] = {
     {"monitors", VIEW_TABLE, "ACTOR", "whom an actor watches, and who watches it",
      "Whoever monitors an actor is told when it ends.", .empty = "it watches nobody and nobody it",
      .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
+    {"trace", VIEW_TABLE, "ACTOR|CLASS [for TIME] [limit RATE]",
+     "the messages of an actor or a class, as they come",
+     "Kinds, times and sizes, never contents: `waited` in the mailbox, `took` in the handler. It "
+     "ends by\n"
+     "itself, or with Ctrl-C; what is beyond the limit is counted, not shown.\n"
+     "    trace mailbox:+15550001111 for 30s\n"
+     "    trace connection for 5s limit 20/s",
+     .empty = "nothing happened", .streams = true,
+     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "an actor as in `info`, or a class"}},
+     .options = {{"for", "duration_ms", WORD_DURATION, .help = "how long, at most 10m; 10s"},
+                 {"limit", "per_second", WORD_RATE, .help = "events a second; 100/s"}}},
+    {"slow", VIEW_TABLE, "", "handlers that ran over their budget",
+     "The last 32 reports of the watchdog, the newest first: what ran, for how long when it was "
+     "seen, and\n"
+     "where it was (the innermost function first). `more` were not reported, being the same.",
+     .empty = "no handler was slow"},
+    {"crashes", VIEW_TABLE, "[RECORD]", "what crashes left behind",
+     "Records of crashes, the newest first; `blame` is what was being worked on. With a record's "
+     "name all\n"
+     "of it: the backtrace, and what the shard did last.",
+     .empty = "it never crashed",
+     .places = {{"RECORD", "record", WORD_TEXT, .optional = true, .help = "CRASH-..., as listed"}}},
+    {"recorder", VIEW_TABLE, "[SHARD]", "what a shard did last",
+     "The flight recorder: messages handled, actors begun and ended, sockets; the oldest first.",
+     .empty = "nothing yet",
+     .places = {{"SHARD", "shard", WORD_NUMBER, .optional = true, .help = "its number; 0"}}},
+    {"kill", VIEW_CHANGE, "ACTOR [--yes]", "ends an actor at once",
+     "What it had not handled is lost as in any failure: senders are told, mail stays stored.\n"
+     "Its supervisor starts a fixed one again; one with a key comes back with the next message.",
+     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
+    {"restart", VIEW_CHANGE, "ACTOR [--yes]", "stops an actor in order, and starts it again",
+     "For those in the tree by name (committer, metrics, a supervisor by its id from `tree`): a\n"
+     "supervisor's children go and come with it.",
+     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
+    {"drain", VIEW_CHANGE, "[--yes]", "ends the node in order",
+     "As SIGTERM does: nothing new is accepted, devices are told, mail is written, then the "
+     "process ends\n"
+     "and is not started again.",
+     .empty = NULL},
+    {"limit", VIEW_CHANGE, "NAME VALUE [--yes]", "changes a setting while the node runs",
+     "Until the node ends; `config` lists the settings and says which can be changed. Values are "
+     "written\n"
+     "as in the cluster file:\n"
+     "    limit queue_messages 20000\n"
+     "    limit hold_max 200ms",
+     .places = {{"NAME", "name", WORD_TEXT, .help = "a setting; \"config\" lists them"},
+                {"VALUE", "value", WORD_TEXT, .help = "as in the cluster file"}}},
+    {"log", VIEW_CHANGE, "[LEVEL [CLASS]] [--yes]", "how much the log says, in all or of one class",
+     "Without a word it shows the levels; with a class only that class's actors change.\n"
+     "    log debug mailbox",
+     .places = {{"LEVEL", "level", WORD_CHOICE, "debug info warning error", .optional = true,
+                 .help = "what is less is not written"},
+                {"CLASS", "class", WORD_TEXT, .optional = true, .help = "a class of actors"}}},
+    {"config", VIEW_TABLE, "", "the settings in force, and what `reload` would change",
+     "`in file` stands where the cluster file says something else now.", .empty = NULL},
+    {"reload", VIEW_CHANGE, "[--yes]", "takes over what the cluster file says now",
+     "Of the settings that can be changed while the node runs; it says which it changed, and how "
+     "many\n"
+     "need a restart.",
+     .empty = NULL},
     {"quarantine", VIEW_TABLE, "[--limit N]",
      "what was set aside: mail that brought the node down twice",
      "One line per entry: mail that two crash records blame, that its device never answered, or "

@@ -326,6 +326,35 @@ void render_table(FILE *out, const struct render_rows *rows, const struct render
     }
 }
 
+static void grow(unsigned *width, const char *text) {
+    if (columns_of(text) > *width)
+        *width = columns_of(text);
+}
+
+void render_stream(FILE *out, const struct admin_fields *fields, struct render_stream *stream,
+                   const struct render_options *options) {
+    struct line line = {out, options, 0, 0};
+    char text[RENDER_TEXT_BYTES_MAX];
+    for (unsigned k = 0; k < fields->count; k++) {
+        format_name(fields->items[k].name, text, sizeof(text));
+        grow(&stream->widths[k], text);
+        render_value(&fields->items[k], text, sizeof(text));
+        grow(&stream->widths[k], text);
+    }
+    for (unsigned k = 0; stream->count == 0 && k < fields->count; k++) {
+        format_name(fields->items[k].name, text, sizeof(text));
+        put_cell(&line, &(struct column){.width = stream->widths[k]}, text, BOLD);
+    }
+    if (stream->count++ == 0)
+        end(&line);
+    for (unsigned k = 0; k < fields->count; k++) {
+        struct column column = {.width = stream->widths[k]};
+        column.right = render_value(&fields->items[k], text, sizeof(text));
+        put_cell(&line, &column, text, NULL);
+    }
+    end(&line);
+}
+
 void render_card(FILE *out, const struct render_rows *rows, const struct render_options *options) {
     char text[RENDER_TEXT_BYTES_MAX];
     struct line line = {out, options, 0, 0};

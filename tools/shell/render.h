@@ -34,6 +34,13 @@ void render_table(FILE *out, const struct render_rows *rows, const struct render
 void render_card(FILE *out, const struct render_rows *rows, const struct render_options *options);
 /* Rows of `depth`, `name` and what else there is, drawn as a tree. */
 void render_tree(FILE *out, const struct render_rows *rows, const struct render_options *options);
+/* One row of many that come over time; columns grow with what they have seen. Zero at first. */
+struct render_stream {
+    unsigned count;
+    unsigned widths[ADMIN_FIELDS_MAX];
+};
+void render_stream(FILE *out, const struct admin_fields *fields, struct render_stream *stream,
+                   const struct render_options *options);
 /* The field `text` of each row, as lines. */
 void render_text(FILE *out, const struct render_rows *rows);
 

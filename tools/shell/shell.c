@@ -12,6 +12,7 @@ struct answer {
     struct shell *shell;
     const struct parsed_command *parsed;
     struct render_rows rows;
+    struct render_stream stream;
     unsigned count; /* rows that came */
     int status;
 };
@@ -62,15 +63,6 @@ static void json_row(struct answer *answer, const struct admin_fields *fields) {
     fflush(stdout);
 }
 
-static void show_row(struct answer *answer, const struct admin_reply *reply) {
-    answer->count++;
-    if (answer->shell->json) {
-        json_row(answer, &reply->fields);
-        return;
-    }
-    render_rows_add(&answer->rows, reply);
-}
-
 static void measure_terminal(struct shell *shell) {
     struct winsize size;
     shell->options.width = 0;
@@ -78,13 +70,38 @@ static void measure_terminal(struct shell *shell) {
         shell->options.width = size.ws_col;
 }
 
+static void show_row(struct answer *answer, const struct admin_reply *reply) {
+    answer->count++;
+    if (answer->shell->json) {
+        json_row(answer, &reply->fields);
+    } else if (answer->parsed->command->streams) {
+        measure_terminal(answer->shell);
+        render_stream(stdout, &reply->fields, &answer->stream, &answer->shell->options);
+        fflush(stdout);
+    } else {
+        render_rows_add(&answer->rows, reply);
+    }
+}
+
+/* Lines of a document, not rows of a table. */
+static bool is_text(const struct render_rows *rows) {
+    const struct admin_fields *fields = &rows->items[0]->fields;
+    return fields->count == 1 && admin_text_equal(fields->items[0].name, "text");
+}
+
 static void show_rows(struct answer *answer) {
     const struct command *command = answer->parsed->command;
     const struct render_options *options = &answer->shell->options;
     measure_terminal(answer->shell);
+    if (command->streams && answer->count)
+        return;
     if (answer->rows.count == 0) {
         if (command->view != VIEW_CHANGE)
             printf("%s\n", command->empty ? command->empty : "nothing");
+        return;
+    }
+    if (is_text(&answer->rows)) {
+        render_text(stdout, &answer->rows);
         return;
     }
     switch (command->view) {
@@ -93,9 +110,6 @@ static void show_rows(struct answer *answer) {
         break;
     case VIEW_TREE:
         render_tree(stdout, &answer->rows, options);
-        break;
-    case VIEW_TEXT:
-        render_text(stdout, &answer->rows);
         break;
     default:
         render_table(stdout, &answer->rows, options);
@@ -106,6 +120,10 @@ static void show_rows(struct answer *answer) {
 static void show_end(struct answer *answer, const struct admin_reply *reply) {
     char text[RENDER_TEXT_BYTES_MAX];
     if (answer->shell->json) {
+        if (answer->count == 0 && answer->parsed->command->view == VIEW_CHANGE) {
+            answer->count++; /* what it did is the answer */
+            json_row(answer, &reply->fields);
+        }
         puts(answer->count ? "\n]" : "[]");
         return;
     }
@@ -165,9 +183,32 @@ static bool is_live(const struct shell *shell, const struct parsed_command *pars
            strcmp(parsed->command->name, "top") == 0 && !command_argument_find(parsed, "once");
 }
 
-static int ask(struct shell *shell, const struct parsed_command *parsed) {
+/* 0: it may be done. A change is asked for at a terminal, and needs --yes elsewhere. */
+static int confirm(const struct shell *shell, const struct parsed_command *parsed,
+                   const char *line) {
+    char text[COMMAND_LINE_BYTES_MAX + 64];
+    bool looks_on = parsed->count == 0 && parsed->command->places[0].optional;
+    if (parsed->command->view != VIEW_CHANGE || parsed->yes || looks_on)
+        return 0;
+    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+        snprintf(text, sizeof(text), "%s changes the running node: say --yes",
+                 parsed->command->name);
+        shell_complain(shell, "argument", text);
+        return EXIT_USAGE;
+    }
+    snprintf(text, sizeof(text), "%s on node \"%s\"?", line, shell->client.node);
+    if (shell_confirm(text))
+        return 0;
+    fprintf(stderr, "nothing was done\n");
+    return EXIT_REFUSED;
+}
+
+static int ask(struct shell *shell, const struct parsed_command *parsed, const char *line) {
     struct answer answer = {.shell = shell, .parsed = parsed};
     int status = shell_connect(shell);
+    if (status)
+        return status;
+    status = confirm(shell, parsed, line);
     if (status)
         return status;
     if (is_live(shell, parsed)) {
@@ -225,7 +266,7 @@ int shell_line(struct shell *shell, const char *line) {
                     parsed->command->usage[0] ? " " : "", parsed->command->usage);
         status = EXIT_USAGE;
     } else if (parsed->command) {
-        status = parsed->command->local ? local(shell, parsed) : ask(shell, parsed);
+        status = parsed->command->local ? local(shell, parsed) : ask(shell, parsed, line);
     }
     free(parsed);
     return status;
