@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import shutil
+import socket
 import subprocess
 import threading
 import urllib.parse
@@ -145,8 +146,9 @@ class Haproxy(Service):
             for part in ("certificate", "key"):
                 with open(os.path.join(directory, part), "rb") as file:
                     both.write(file.read())
+        rights = "    user haproxy\n    group haproxy\n    chroot /var/lib/haproxy\n"  # which root alone can give up
         with open(os.path.join(directory, "haproxy.cfg"), "w", encoding="utf-8") as file:
-            file.write(adapted("haproxy.cfg", ("bind :443", "bind 127.0.0.1:%d" % self.port),
+            file.write(adapted("haproxy.cfg", (rights, rights if os.geteuid() == 0 else ""), ("bind :443", "bind 127.0.0.1:%d" % self.port),
                                ("/etc/haproxy/tern.pem", os.path.join(directory, "tern.pem")),
                                ("127.0.0.1:7700", "127.0.0.1:%d" % node_port), ("inter 2s", "inter 100ms"),
                                ("maxconn 100000", "maxconn 1000")))
@@ -154,6 +156,8 @@ class Haproxy(Service):
         super().__init__(directory, ["haproxy", "-db", "-f", "haproxy.cfg"], self.listens)
 
     def listens(self):
-        with open("/proc/net/tcp", encoding="ascii") as file:
-            return any(line.split()[1].endswith(":%04X" % self.port) and line.split()[3] == "0A"
-                       for line in file.read().splitlines()[1:])
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 5).close()
+            return True
+        except OSError:
+            return False

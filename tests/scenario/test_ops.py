@@ -4,6 +4,8 @@ actors/metrics*.c where a figure is missing."""
 import asyncio
 import json
 import os
+import re
+import signal
 import ssl
 import subprocess
 
@@ -12,7 +14,7 @@ import yaml
 
 import foreign
 from foreign import Device, Refused
-from harness import BIN, Node, wait_until
+from harness import BIN, Node, children, wait_until
 from ops import OPS, Alertmanager, Haproxy, PagerDuty, Prometheus, adapted
 
 ADA, BEN = "+15550001000", "+15550002000"
@@ -270,3 +272,44 @@ def test_systemd_takes_the_unit_and_finds_it_hardened(tmp_path):
     done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(unit)],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def calls_of(name):
+    """The system calls of one of systemd's groups, or the one call."""
+    if not name.startswith("@"):
+        return {name}
+    told = subprocess.run(["systemd-analyze", "syscall-filter", name], capture_output=True, text=True, check=True).stdout
+    lines = [line.strip() for line in told.splitlines()[1:]]
+    return set().union(*(calls_of(line) for line in lines if line and not line.startswith("#")))
+
+
+def calls_that_the_unit_allows():
+    allowed = set()
+    for line in re.findall(r"^SystemCallFilter=(.*)$", adapted("tern-node.service"), re.MULTILINE):
+        calls = set().union(*(calls_of(name) for name in line.lstrip("~").split()))
+        allowed = allowed - calls if line.startswith("~") else allowed | calls
+    return allowed
+
+
+@pytest.mark.parametrize("reactor", ["io_uring", "libev"])
+def test_a_node_calls_nothing_that_the_unit_forbids(make_node, tmp_path, reactor):
+    """A life with chats, a kill, a crash with its record, and an orderly end, under strace."""
+    if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False).returncode != 0:
+        pytest.skip("tracing is not allowed here")
+    trace = tmp_path / "trace"
+    node = make_node(start=False, wrapper=("strace", "-f", "-qq", "-o", str(trace)), reactor=reactor)
+    try:
+        node.start()
+    except AssertionError:
+        if "io_uring" in node.log_text():
+            pytest.skip("io_uring is not allowed here")
+        raise
+    heart = children(node.process.pid)[0]
+    asyncio.run(chat(node))
+    for ready, end in enumerate((signal.SIGKILL, signal.SIGSEGV), 2):
+        os.kill(wait_until(lambda: children(heart), what="the node's child")[0], end)
+        wait_until(lambda wanted=ready: node.log_text().count("is ready") == wanted, 60, "the restart")
+    os.kill(heart, signal.SIGTERM)
+    node.process.wait(60)
+    called = set(re.findall(r"^\d+ +(?:<\.\.\. )?([a-z_0-9]+)(?:\(| resumed)", trace.read_text(errors="replace"), re.MULTILINE))
+    assert len(called) > 40 and sorted(called - calls_that_the_unit_allows()) == []
