@@ -10,6 +10,7 @@
 #include "actors/measures.h"
 #include "actors/metrics_text.h"
 #include "actors/node.h"
+#include "actors/quarantine.h"
 #include "runtime/runtime.h"
 
 #include <inttypes.h>
@@ -211,6 +212,14 @@ static void write_measures(struct metrics_text *text, const struct node *node, u
                  measure_users_active(node, day), measure_users_active(node, day - 1));
 }
 
+static void write_blamed(struct metrics_text *text, const struct node *node) {
+    metrics_head(text, "blamed", "gauge",
+                 "What two crash records name, as of this start: mail that is set aside when it "
+                 "comes up, and whose input is refused for ten minutes.");
+    metrics_line(text, "tern_blamed{what=\"mail\"} %u\ntern_blamed{what=\"input\"} %u\n",
+                 quarantine_mails(node->quarantine), quarantine_refusals(node->quarantine));
+}
+
 void metrics_product_write(struct metrics_text *text, const struct node *node,
                            struct runtime *runtime, uint64_t wall_ms) {
     struct events events = {0};
@@ -219,5 +228,6 @@ void metrics_product_write(struct metrics_text *text, const struct node *node,
         write_sums(text, &metrics[i], "", &events);
     write_errors(text, node, &events);
     write_measures(text, node, wall_ms);
+    write_blamed(text, node);
     write_events(text, &events);
 }

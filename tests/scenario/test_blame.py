@@ -76,6 +76,7 @@ def test_a_device_whose_frames_crash_the_node_is_refused_and_nobody_elses_mail_i
         assert re.fullmatch(r"input device=%d/%d key=%s address=127\.0\.0\.1" % (eve.user, eve.device, eve.public.hex()),
                             blames(node)[0])
         await expect_refused(eve)
+        assert node.metric('tern_blamed{what="input"}') == 1
         assert node.metric(BLAMED) == 1 and node.metric(ADDRESS_BLAMED) == 0
         for device in (ada, ben):  # from the same address
             await come_back(device)

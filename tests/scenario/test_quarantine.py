@@ -69,6 +69,7 @@ def test_mail_that_crashes_the_node_twice_is_set_aside_and_nobody_elses(make_nod
         await eve.wait_status(7, poison, 20)
         assert not any(innocent in s[6] for s in ada.statuses if s[1] == 7)
         assert node.metric('tern_events_total{name="mail_set_aside"}') == 1
+        assert node.metric('tern_blamed{what="mail"}') == 1 and node.metric("tern_node_crashes_total") == 2
         # It stays so after another start.
         node.stop()
         node.start()
