@@ -62,6 +62,21 @@ def test_without_faults_all_is_good_and_what_was_not_exercised_is_said():
         assert report["promises"]["minority_refuses"]["verdict"] == "not exercised"
 
 
+def test_numbers_are_registered_and_taken_over():
+    exercised = dict.fromkeys(("registered_stays", "wrong_code", "replaced_cut_off"), 0)
+    for report in reports("--seed", "1", "--seeds", "20", "--fault", "all=0"):
+        assert report["good"], report
+        for name in exercised:
+            exercised[name] += report["promises"][name]["exercised"]
+    assert min(exercised.values()) > 20, exercised
+
+
+def test_few_devices_are_all_known_and_registration_is_not_exercised():
+    report = reports("--seed", "1", "--clients", "7", "--events", "3000", "--fault", "all=0")[0]
+    assert report["promises"]["wrong_code"]["verdict"] == "not exercised"
+    assert report["promises"]["replaced_cut_off"]["verdict"] == "not exercised"
+
+
 def test_what_expires_is_told():
     expired = 0
     for report in reports("--seed", "1", "--seeds", "20", "--fault", "all=0", "--fault", "month=0.1", "--fault",

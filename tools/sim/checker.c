@@ -347,6 +347,8 @@ void checker_month(struct world *world) {
 }
 
 bool checker_is_settled(struct world *world) {
+    if (!registration_is_settled(world))
+        return false;
     for (uint32_t i = 0; i < world->checker.count; i++) {
         const struct message_record *message = &world->checker.messages[i];
         if (message->code == NOT_ANSWERED)
@@ -410,6 +412,7 @@ void checker_conclude(struct world *world) {
                            "message %u of device %u (its send %" PRIu64 ") was never answered", i,
                            message->sender, message->number);
     }
+    registration_conclude(world);
     checker->promises[PROMISE_FORGETS].exercised = checker->stored_keys_peak;
     if (keys)
         checker_broken(world, PROMISE_FORGETS, "%" PRIu64 " keys are left in the store", keys);

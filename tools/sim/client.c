@@ -10,6 +10,7 @@
 
 #define ACT_NS_MIN 20000000u
 #define ACT_NS_MAX 2000000000u
+#define ACT_STRANGER_NS_MAX 200000000u /* waits for a code, and types it in */
 #define CONNECT_NS_MAX 10000000000u
 #define DOWN_NS_MIN 10000000u
 #define DOWN_NS_MAX 8000000000u
@@ -39,15 +40,25 @@ static void reserve_outbox(struct client *client, uint64_t number) {
     client->outbox_capacity = capacity;
 }
 
+/* Anybody who can be written to; oneself when there is nobody else. */
+static unsigned draw_recipient(struct client *client) {
+    const struct world *world = client->world;
+    unsigned first = (unsigned)random_below(&client->world->random_clients, world->user_count);
+    for (unsigned i = 0; i < world->user_count; i++) {
+        unsigned to = (first + i) % world->user_count;
+        if (to != client->user && world->users[to].id && !world->users[to].silent)
+            return to;
+    }
+    return client->user;
+}
+
 /* Stored durably under its number before the device knows of it. */
 static void write_message(struct client *client) {
     struct world *world = client->world;
     struct random *random = &world->random_clients;
     if (device_sends_open(client->device) >= SENDS_OPEN_MAX)
         return;
-    unsigned to = (unsigned)random_below(random, world->user_count);
-    if (to == client->user)
-        to = (to + 1) % world->user_count;
+    unsigned to = draw_recipient(client);
     uint32_t bytes = (uint32_t)random_spread(random, CHECKER_BODY_BYTES_MIN,
                                              random_permille(random, 50) ? BODY_BYTES_MAX : 200);
     uint64_t number = device_next_send(client->device);
@@ -93,14 +104,17 @@ static void ask_receipts(struct client *client) {
 static void act(struct world *world, void *subject, uint64_t token) {
     struct client *client = subject;
     struct random *random = &world->random_clients;
-    uint64_t next_ns = world->now_ns + random_spread(random, ACT_NS_MIN, ACT_NS_MAX);
+    uint64_t most_ns = client->number ? ACT_NS_MAX : ACT_STRANGER_NS_MAX;
+    uint64_t next_ns = world->now_ns + random_spread(random, ACT_NS_MIN, most_ns);
     agenda_add(&world->agenda, next_ns, act, client, 0);
     if (!client->device)
         return;
-    if (!world->settling && random_permille(random, 800)) {
+    bool talks = client->number && !world->users[client->user].silent;
+    registration_act(client);
+    if (talks && !world->settling && random_permille(random, 800)) {
         for (uint64_t i = random_spread(random, 1, 4); i; i--)
             write_message(client);
-    } else if (client->link) {
+    } else if (talks && client->link) {
         ask_receipts(client);
     }
     pump(client);
@@ -247,6 +261,7 @@ static void on_answered(void *context, uint64_t number, const struct wire_reply 
 
 static void on_replied(void *context, uint32_t ref, const struct wire_reply *reply) {
     struct client *client = context;
+    registration_replied(client, ref, reply);
     if (ref != client->receipt_ref)
         return;
     client->receipt_ref = 0;
@@ -260,6 +275,11 @@ static void on_closed(void *context, enum device_end end, int detail) {
     journal_add(&world->journal, world->now_ns, "closed", client->index, end, 0);
     client->receipt_ref = 0;
     client->forced_end = device_end_is_final(end);
+    registration_ended(client, end);
+}
+
+static void on_welcome(void *context, const struct wire_welcome *welcome) {
+    registration_welcome(context, welcome);
 }
 
 static void on_pin(void *context, enum device_pin what, const struct certificate *certificate) {
@@ -283,6 +303,7 @@ static const struct device_storage device_storage = {
 
 static const struct device_events device_events = {
     .pin = on_pin,
+    .welcome = on_welcome,
     .mail = on_mail,
     .status = on_status,
     .answered = on_answered,
@@ -465,6 +486,7 @@ void client_crash(struct client *client) {
     client->device = NULL;
     client->life++;
     client->crashes++;
+    registration_ended(client, DEVICE_END_LOST);
     roll_back(client);
     agenda_add(&world->agenda,
                world->now_ns + random_spread(&world->random_clients, DOWN_NS_MIN, DOWN_NS_MAX),

@@ -15,6 +15,7 @@
 
 #include "net/device.h"
 #include "tools/sim/network.h"
+#include "tools/sim/registration.h"
 
 struct world;
 
@@ -25,7 +26,7 @@ struct client_order { /* of one sender's device in one chat: the n that was show
 struct client {
     struct world *world;
     unsigned index, user;
-    uint32_t number; /* within its user */
+    uint32_t number; /* within its user; 0: not registered */
     struct noise_keypair keys;
     struct path path;
     struct link *link;
@@ -46,6 +47,7 @@ struct client {
     struct client_order *order; /* by sending device and chat */
     uint32_t *shown;            /* messages shown since the last commit */
     unsigned shown_count, shown_capacity;
+    struct registration registration;
     uint32_t receipt_ref; /* 0: none is on its way */
     uint32_t receipt_messages[16];
     unsigned receipt_count;

@@ -9,9 +9,11 @@
 #include "tools/sim/pool.h"
 #include "tools/sim/probe.h"
 #include "tools/sim/reactor.h"
+#include "tools/sim/registration.h"
 #include "tools/sim/seams.h"
 #include "tools/sim/world.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -53,6 +55,7 @@ static void draw_limits(struct sim_node *node) {
     limits->mailbox_idle_ms = (uint32_t)random_spread(random, 200, 60000);
     limits->mail_in_flight_max = (uint32_t)random_spread(random, 2, 256);
     limits->sends_in_flight_max = (uint32_t)random_spread(random, 8, 64);
+    limits->codes_per_number_hour = (uint32_t)random_spread(random, 5, 100);
     limits->drain_ms = 3000;
 }
 
@@ -128,15 +131,32 @@ static void fill_node(struct sim_node *simulated, const struct meta *meta) {
         .certificate = simulated->certificate,
         .certificate_bytes = simulated->certificate_bytes,
         .home_address = "",
+        .sms_command = "sms",
         .listening_fds = listening_fds,
         .listening_count = 1,
     };
     memcpy(node->noise_secret, simulated->noise_secret, sizeof(node->noise_secret));
     memcpy(node->noise_public, simulated->noise_public, sizeof(node->noise_public));
     memcpy(node->cluster_public, simulated->cluster_public, sizeof(node->cluster_public));
+}
+
+/* As tools/node/serve.c. False: the disk fails. */
+static bool reserve_users(struct sim_node *simulated, const struct meta *meta) {
+    struct node *node = simulated->node;
+    struct write_batch batch, *batches[] = {&batch};
+    uint8_t buffer[256];
     atomic_store(&node->user_next, meta->user_high + 1);
     atomic_store(&node->users_reserved, meta->user_high + 1);
     atomic_store(&node->users_reserving, meta->user_high + 1);
+    write_batch_init_at(&batch, buffer, sizeof(buffer));
+    uint64_t end = user_id_reserve(node, &batch);
+    int error = engine_write(simulated->engine, batches, 1, ENGINE_SYNC);
+    if (!error && !batch.result)
+        user_id_reserved(node, end);
+    else
+        user_id_not_reserved(node, end);
+    write_batch_finish(&batch);
+    return !error || error == -ENOSPC;
 }
 
 static void start_shards(struct sim_node *node) {
@@ -173,6 +193,7 @@ void sim_node_start(struct sim_node *node) {
     node->node = aligned_alloc(64, sizeof(*node->node));
     CHECK(node->node);
     fill_node(node, &meta);
+    CHECK(reserve_users(node, &meta)); /* no fsync fails but one that waits on the pool */
     struct runtime_options options = {
         .shards = node->shard_count,
         .pool_threads = 1,
@@ -260,6 +281,7 @@ static void has_ended(struct sim_node *node) {
 void sim_node_finish(struct sim_node *node) {
     if (node->runtime)
         take_down(node, false);
+    registration_forget_programs(node);
     engine_close(node->engine);
 }
 

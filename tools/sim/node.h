@@ -18,6 +18,7 @@
 
 #define SIM_SHARDS_MAX 4
 
+struct program_process;
 struct reactor;
 struct world;
 
@@ -43,6 +44,7 @@ struct sim_node {
     bool stopping;              /* it was told to */
     bool fsync_fails;           /* the next one */
     uint64_t disk_full_until_ns;
+    struct program_process *processes; /* that were ever started: registration.c */
     /* its files */
     uint8_t cluster_public[32];
     uint8_t noise_secret[32], noise_public[32];

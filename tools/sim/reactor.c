@@ -2,6 +2,7 @@
 #include "tools/sim/reactor.h"
 
 #include "runtime/check.h"
+#include "runtime/program.h"
 #include "runtime/shard_internal.h"
 #include "runtime/signals.h"
 #include "tools/sim/node.h"
@@ -21,12 +22,14 @@ enum completion_kind {
     COMPLETION_SENT,
     COMPLETION_CLOSED,
     COMPLETION_SIGNAL,
+    COMPLETION_PROGRAM,
 };
 
 struct completion {
     enum completion_kind kind;
     uint32_t listener;
     struct link *link;
+    struct program *program;
     int64_t result;
 };
 
@@ -65,11 +68,19 @@ static void complete(struct reactor *reactor, enum completion_kind kind, struct 
             realloc(reactor->completions, reactor->capacity * sizeof(*reactor->completions));
         CHECK(reactor->completions);
     }
-    reactor->completions[reactor->count++] = (struct completion){kind, listener, link, result};
+    reactor->completions[reactor->count++] =
+        (struct completion){kind, listener, link, NULL, result};
 }
 
 void reactor_raise(struct reactor *reactor, int signal) {
     complete(reactor, COMPLETION_SIGNAL, NULL, 0, signal);
+}
+
+void reactor_program_ended(struct reactor *reactor, struct program *program, int status) {
+    if (reactor->killed)
+        return;
+    complete(reactor, COMPLETION_PROGRAM, NULL, 0, status);
+    reactor->completions[reactor->count - 1].program = program;
 }
 
 /* --- accepting ----------------------------------------------------------------------------------
@@ -309,6 +320,9 @@ static void report(struct reactor *reactor, const struct completion *completion)
         break;
     case COMPLETION_SIGNAL:
         signal_on_raised(reactor->shard, (int)completion->result);
+        break;
+    case COMPLETION_PROGRAM:
+        program_on_ended(reactor->shard, completion->program, (int)completion->result);
         break;
     default:
         CHECK(false);

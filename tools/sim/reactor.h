@@ -10,6 +10,8 @@
 
 #include "tools/sim/network.h"
 
+struct program;
+
 extern const struct reactor_ops reactor_sim;
 
 /* Something waits to be reported, or the shard was woken. */
@@ -18,6 +20,9 @@ bool reactor_has_work(const struct reactor *reactor);
 void reactor_kill(struct reactor *reactor);
 /* The next poll tells this shard's subscribers of a signal. */
 void reactor_raise(struct reactor *reactor, int signal);
+
+/* The next poll reports that a program has ended. */
+void reactor_program_ended(struct reactor *reactor, struct program *program, int status);
 
 /* --- for the network ----------------------------------------------------------------------------
  */

@@ -2,15 +2,14 @@
 #include "tools/sim/seams.h"
 
 #include "runtime/actor.h"
-#include "runtime/program.h"
 #include "runtime/shard_internal.h"
 #include "runtime/signals.h"
 #include "tools/sim/node.h"
 #include "tools/sim/pool.h"
 #include "tools/sim/reactor.h"
+#include "tools/sim/registration.h"
 #include "tools/sim/world.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define HANDLER_NS_MIN 300u
@@ -56,23 +55,6 @@ static int sim_before_handler(void *context, const struct actor_class *class, ui
             return ACTOR_FAULT;
     return 0;
 }
-
-/* --- programs: there are none yet ----------------------------------------------------------------
- */
-
-static int program_start_none(struct shard *shard, struct program *program,
-                              const char *const arguments[], const void *input, size_t input_bytes,
-                              struct program_process **process) {
-    return -ENOSYS;
-}
-
-static void program_no_process(struct program_process *process) {
-}
-
-static const struct program_ops program_sim = {.name = "simulator",
-                                               .start = program_start_none,
-                                               .kill = program_no_process,
-                                               .forget = program_no_process};
 
 /* --- signals ------------------------------------------------------------------------------------
  */

@@ -42,23 +42,40 @@ bool world_fault(struct world *world, enum fault_kind kind) {
 /* --- making -------------------------------------------------------------------------------------
  */
 
-/* Three users in four have one device, the others two. */
+static void add_user(struct world *world, unsigned *next, unsigned devices) {
+    struct sim_user *user = &world->users[world->user_count++];
+    while (devices--)
+        user->devices[user->device_count++] = (*next)++;
+}
+
+/* Three users in four have one device, the others two. Strangers are the last. */
 static void make_people(struct world *world) {
-    unsigned index = 0;
+    unsigned strangers = world->client_count >= SIM_STRANGERS_FROM ? SIM_STRANGERS : 0;
+    unsigned known = world->client_count - strangers, index = 0;
     world->users = calloc(world->client_count, sizeof(*world->users));
     world->clients = calloc(world->client_count, sizeof(*world->clients));
     CHECK(world->users && world->clients);
-    while (index < world->client_count) {
-        struct sim_user *user = &world->users[world->user_count++];
-        user->id = world->user_count;
-        user->devices[user->device_count++] = index++;
-        if (index < world->client_count && random_permille(&world->random_knobs, 250))
-            user->devices[user->device_count++] = index++;
+    while (index < known) {
+        bool two = random_permille(&world->random_knobs, 250) && index + 1 < known;
+        add_user(world, &index, two ? 2 : 1);
+        world->users[world->user_count - 1].id = world->user_count;
+    }
+    world->imported_count = world->user_count;
+    if (strangers) {
+        add_user(world, &index, 1);
+        add_user(world, &index, 2);
+        world->users[world->user_count - 1].silent = true;
     }
     for (unsigned i = 0; i < world->user_count; i++)
         for (unsigned j = 0; j < world->users[i].device_count; j++)
             client_init(&world->clients[world->users[i].devices[j]], world,
                         world->users[i].devices[j], i);
+    for (unsigned i = 0; i < SIM_PHONES && strangers; i++) {
+        const struct sim_user *user = &world->users[world->imported_count + i];
+        snprintf(world->phones[i].digits, sizeof(world->phones[i].digits), "1666%07u", i);
+        for (unsigned j = 0; j < user->device_count; j++)
+            world->clients[user->devices[j]].registration.phone = &world->phones[i];
+    }
 }
 
 static void write_account(struct world *world, unsigned index, struct write_batch *batch) {
@@ -82,9 +99,9 @@ static void write_account(struct world *world, unsigned index, struct write_batc
 static void write_accounts(struct world *world) {
     struct write_batch batch, *batches[] = {&batch};
     write_batch_init(&batch, 16u << 20);
-    for (unsigned i = 0; i < world->user_count; i++)
+    for (unsigned i = 0; i < world->imported_count; i++)
         write_account(world, i, &batch);
-    CHECK(meta_put_user_high(&batch, world->user_count) == 0);
+    CHECK(meta_put_user_high(&batch, world->imported_count) == 0);
     CHECK(engine_write(world->nodes[0].engine, batches, 1, ENGINE_SYNC) == 0 && batch.result == 0);
     write_batch_finish(&batch);
 }

@@ -17,6 +17,7 @@
 #include "tools/sim/network.h"
 #include "tools/sim/node.h"
 #include "tools/sim/random.h"
+#include "tools/sim/registration.h"
 
 #define WORLD_NODES_MAX 1
 
@@ -49,13 +50,15 @@ struct world {
     struct sim_node nodes[WORLD_NODES_MAX];
     unsigned client_count;
     struct client *clients;
-    unsigned user_count;
+    unsigned user_count, imported_count; /* the first of them are in the store from the start */
     struct sim_user *users;
+    struct sim_phone phones[SIM_PHONES];
     struct checker checker;
 };
 
 struct sim_user {
-    uint64_t id; /* the node's */
+    uint64_t id; /* the node's; 0: not registered yet */
+    bool silent; /* nobody writes to or from it: registration.h */
     uint64_t list_version;
     unsigned device_count;
     unsigned devices[2]; /* clients */

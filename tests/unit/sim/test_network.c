@@ -18,7 +18,7 @@
 #define LATENCY_NS 10000000u
 #define BYTES_MAX (2 * FLOW_BYTES_MAX)
 
-struct device_end { /* what the device has heard */
+struct device_heard { /* what the device has heard */
     unsigned connected, writable, ended;
     int connect_error, end_error;
     uint64_t heard_ns;
@@ -30,7 +30,7 @@ struct scene {
     struct world world;
     struct path path;
     struct link *link;
-    struct device_end device;
+    struct device_heard device;
     uint8_t bytes[BYTES_MAX]; /* what the node has read */
     size_t length;
     int something; /* a runtime's address: the node is up */
