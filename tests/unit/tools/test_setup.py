@@ -22,7 +22,7 @@ def test_nothing_missing_says_nothing():
     ('ID=ubuntu\nVERSION_ID="22.04"\nPRETTY_NAME="Ubuntu 22.04.4 LTS"\n', "Ubuntu 22.04.4 LTS"),
     ('ID=debian\nVERSION_ID="11"\nPRETTY_NAME="Debian GNU/Linux 11 (bullseye)"\n', "Debian GNU/Linux 11"),
     ('ID=alpine\nVERSION_ID=3.19.1\nPRETTY_NAME="Alpine Linux v3.19"\n', "Alpine Linux v3.19"),
-    ("", "this system"),
+    ("", "another system"),
 ], ids=["ubuntu", "debian 11", "alpine", "empty"])
 def test_another_system_is_refused_in_a_sentence(tmp_path, text, name):
     (tmp_path / "os-release").write_text(text)
