@@ -167,5 +167,10 @@ void admin_config(struct admin_session *session, const struct admin_request *req
 void admin_limit(struct admin_session *session, const struct admin_request *request);
 void admin_reload(struct admin_session *session, const struct admin_request *request);
 void admin_config_on_message(struct admin_session *session, struct message **message);
+void admin_store(struct admin_session *session, const struct admin_request *request);
+void admin_store_on_message(struct admin_session *session, struct message **message);
+void admin_mail(struct admin_session *session, const struct admin_request *request);
+void admin_mail_on_message(struct admin_session *session, struct message **message);
+void admin_histogram(struct admin_session *session, const struct admin_request *request);
 
 #endif

@@ -116,6 +116,10 @@ struct engine_gauges {
     uint64_t stalled;    /* 1 while the engine slows or stops writers to let compaction catch up */
     uint64_t compacting; /* 1 while a flush or a compaction runs or is due */
     uint64_t mail_keys;  /* keys of ENGINE_MAIL, estimated: overwrites and ranges put it off */
+    /* by family: keys are estimated; those of the log of recent writes are in memtable_bytes */
+    struct {
+        uint64_t keys, disk_bytes, memtable_bytes;
+    } families[ENGINE_FAMILIES];
     /* counters since open */
     uint64_t writes;          /* engine_write() calls that were written */
     uint64_t batches;         /* batches in them */

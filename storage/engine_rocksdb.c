@@ -282,6 +282,19 @@ static void rocksdb_engine_gauges(struct engine *engine, struct engine_gauges *g
     gauges->stalled = property_sum(rocksdb, "rocksdb.is-write-stopped") > 0 ||
                       property_sum(rocksdb, "rocksdb.actual-delayed-write-rate") > 0;
     gauges->compacting = is_making_space(rocksdb);
+    for (unsigned i = 0; i < ENGINE_FAMILIES; i++) {
+        const struct {
+            const char *name;
+            uint64_t *value;
+        } properties[] = {
+            {"rocksdb.estimate-num-keys", &gauges->families[i].keys},
+            {"rocksdb.total-sst-files-size", &gauges->families[i].disk_bytes},
+            {"rocksdb.cur-size-all-mem-tables", &gauges->families[i].memtable_bytes},
+        };
+        for (unsigned k = 0; k < sizeof(properties) / sizeof(properties[0]); k++)
+            rocksdb_property_int_cf(rocksdb->db, rocksdb->families[i], properties[k].name,
+                                    properties[k].value);
+    }
     rocksdb_property_int_cf(rocksdb->db, rocksdb->families[ENGINE_MAIL],
                             "rocksdb.estimate-num-keys", &gauges->mail_keys);
 }

@@ -12,7 +12,7 @@ import msgpack
 import pytest
 
 from foreign import Device
-from harness import BIN, wait_until
+from harness import BIN, ROOT, wait_until
 
 SHELL = os.path.join(BIN, "tern-shell")
 
@@ -219,3 +219,15 @@ def test_requests_in_pieces_and_in_one_piece_are_answered_in_order(node):
             answers.append(read_frame(client))
         assert [answer[0] for answer in answers] == sorted(answer[0] for answer in answers)
         assert [answer[2]["code"] for answer in answers if answer[0] == 2] == ["unknown"]
+
+
+def test_bash_completes_options_and_commands():
+    script = os.path.join(ROOT, "tools", "shell", "tern-shell.bash")
+    def words(line):
+        program = ("PATH=%s:$PATH; source %s; COMP_WORDS=(%s); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); compopt() { :; }; "
+                   "_tern_shell; echo ${COMPREPLY[*]}" % (BIN, script, line))
+        return subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=30).stdout.split()
+
+    assert words("tern-shell --js") == ["--json"]
+    assert words("tern-shell -c hist") == ["histogram"]
+    assert words("tern-shell -c re") == ["recorder", "restart", "reload", "release"]

@@ -132,6 +132,27 @@ const struct command commands[] = {
      "many\n"
      "need a restart.",
      .empty = NULL},
+    {"store", VIEW_CARD, "", "what is on disk, and how fast it is",
+     "Keys (estimated) and bytes by family: `account` holds accounts and mailboxes' state, `mail` "
+     "what\n"
+     "waits for devices. Durable writes (fsync) to a factor of two; what compaction is behind "
+     "with.",
+     .empty = NULL},
+    {"mail", VIEW_TABLE, "USER", "how much mail waits for a user's devices, and since when",
+     "What is stored: mail that is held in memory for a moment is seen by `info mailbox:USER`. "
+     "USER is a\n"
+     "phone number or a user's number.\n"
+     "    mail +15550001111",
+     .empty = "the account has no device",
+     .places = {{"USER", "user", WORD_TEXT, .help = "+15550001111, or a user's number"}}},
+    {"histogram", VIEW_TABLE, "[NAME]", "how long things take",
+     "Without a name it lists them all: what devices wait for, durable writes, and handlers by "
+     "class and\n"
+     "message (sampled). A bar is the share of all.\n"
+     "    histogram response/send",
+     .empty = "nothing was measured yet",
+     .places = {{"NAME", "name", WORD_TEXT, .optional = true,
+                 .help = "as `histogram` lists them"}}},
     {"quarantine", VIEW_TABLE, "[--limit N]",
      "what was set aside: mail that brought the node down twice",
      "One line per entry: mail that two crash records blame, that its device never answered, or "

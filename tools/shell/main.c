@@ -39,7 +39,14 @@ struct arguments {
     bool json, no_colour;
 };
 
-enum { OPTION_CONFIG = 256, OPTION_NODE, OPTION_JSON, OPTION_NO_COLOUR, OPTION_VERSION };
+enum {
+    OPTION_CONFIG = 256,
+    OPTION_NODE,
+    OPTION_JSON,
+    OPTION_NO_COLOUR,
+    OPTION_COMMANDS,
+    OPTION_VERSION
+};
 
 static const struct option options[] = {
     {"data", required_argument, NULL, 'd'},
@@ -50,6 +57,7 @@ static const struct option options[] = {
     {"json", no_argument, NULL, OPTION_JSON},
     {"no-colour", no_argument, NULL, OPTION_NO_COLOUR},
     {"no-color", no_argument, NULL, OPTION_NO_COLOUR},
+    {"commands", no_argument, NULL, OPTION_COMMANDS},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -81,6 +89,10 @@ static int option_take(int option, struct arguments *arguments) {
     case OPTION_NO_COLOUR:
         arguments->no_colour = true;
         return -1;
+    case OPTION_COMMANDS: /* for bash's completion */
+        for (unsigned i = 0; i < command_count; i++)
+            puts(commands[i].name);
+        return 0;
     case OPTION_VERSION:
         printf("tern-shell 0.1, admin protocol %u\n", ADMIN_VERSION);
         return 0;
