@@ -27,12 +27,12 @@ void block_release(void *block, uint32_t home) {
         return;
     }
     struct shard *shard = shard_of_thread;
-    struct slab_pool *pool = slab_home(block);
-    bool ours = shard && pool->shard->runtime == shard->runtime;
-    if (ours && (pool == &shard->messages || slab_adopts(&shard->messages, home))) {
+    const struct slab_region *region = slab_region_of(block);
+    bool ours = shard && region->runtime == shard->runtime;
+    if (ours && (region->shard == shard->index || slab_adopts(&shard->messages, home))) {
         slab_give(&shard->messages, block, home);
     } else if (ours) {
-        lane_push_freed(shard->lanes_out[pool->shard->index], block, home);
+        lane_push_freed(shard->lanes_out[region->shard], block, home);
     } else {
         slab_return(block, home);
     }

@@ -14,6 +14,10 @@
 #include "runtime/check.h"
 #include "runtime/slab_internal.h"
 
+_Static_assert(offsetof(struct lane, ring.p_tail) % 64 == 0 &&
+                   offsetof(struct lane, batch) % 64 == 0 &&
+                   offsetof(struct lane, ring.p_tail) >= offsetof(struct lane, ring.c_head) + 64,
+               "the reader's index, the writer's, and what is its own lie on lines apart");
 _Static_assert((LANE_BATCHES & (LANE_BATCHES - 1)) == 0, "ck_ring wraps by a mask");
 _Static_assert(SLAB_CLASSES + 1 <= LANE_TAG_MASK, "a size class fits into the low bits");
 
@@ -25,21 +29,33 @@ void lane_init(struct lane *lane) {
 /* --- the writer
  * ------------------------------------------------------------------------------------- */
 
+/* As far as is known: the reader may have gone on. */
+static bool ring_is_full(const struct lane *lane) {
+    return ((lane->ring.p_tail - lane->taken) & (LANE_BATCHES - 1)) > LANE_BATCHES - 3;
+}
+
+/* The reader writes its index for each batch, so that each look at it costs a cache miss: one look
+ * is good for a whole ring. It pairs with the store of the index in lane_take: a batch of which the
+ * index says so has been copied. False: the ring is full indeed. */
+static bool look_at_reader(struct lane *lane) {
+    lane->taken = ck_pr_load_uint(&lane->ring.c_head);
+    /* Our writing into the batch stays behind the look. */
+    ck_pr_fence_acquire();
+    return !ring_is_full(lane);
+}
+
 /* False: the ring is full. */
 static bool batch_publish(struct lane *lane) {
     struct ck_ring *ring = &lane->ring;
-    /* This look at the reader's index pairs with its store in lane_take: the batch that is filled
-     * next has been copied. The fence below keeps our writing into it behind the look. */
-    lane->is_stuck = ck_ring_size(ring) > LANE_BATCHES - 3;
+    lane->is_stuck = ring_is_full(lane) && !look_at_reader(lane);
     if (lane->is_stuck)
         return false;
-    uintptr_t *place = ck_ring_enqueue_reserve_spsc(ring, lane->places);
+    void **place = &lane->places[ring->p_tail & (LANE_BATCHES - 1)].value;
     uintptr_t only = lane->batch->entries[0];
-    CHECK(place);
     if (lane->filled == 1 && !(only & LANE_TAG_MASK))
-        *place = only;
+        *place = (void *)only;
     else
-        *place = (uintptr_t)lane->batch | lane->filled;
+        *place = (void *)((uintptr_t)lane->batch | lane->filled);
     /* A release, with the store of the index that follows: pairs with lane_take's load of it. */
     ck_pr_fence_release();
     ck_ring_enqueue_commit_spsc(ring);
@@ -53,8 +69,6 @@ static bool batch_publish(struct lane *lane) {
 static bool entry_push(struct lane *lane, uintptr_t entry) {
     if (lane->filled == LANE_BATCH && !batch_publish(lane))
         return false;
-    if (lane->filled == 0)
-        __builtin_prefetch(&lane->ring.c_head); /* which batch_publish will read */
     lane->batch->entries[lane->filled++] = entry;
     return true;
 }

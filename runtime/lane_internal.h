@@ -49,6 +49,7 @@ struct lane {
     /* The writer's own. */
     _Alignas(64) struct lane_batch *batch; /* being filled */
     uint32_t filled;
+    uint32_t taken; /* the reader's index when it was last looked at */
     uint32_t spill_count;
     struct message *spill_head, *spill_tail;
     struct slab_block *freed; /* blocks that found the ring full; any order */
@@ -94,6 +95,11 @@ void lane_discard_unsent(struct lane *lane);
 
 static inline bool lane_is_empty(const struct lane *lane) {
     return ck_ring_size(&lane->ring) == 0;
+}
+/* The same for who looks again and again: the place of what comes next is on its way by then. */
+static inline bool lane_awaits(const struct lane *lane) {
+    __builtin_prefetch(&lane->places[lane->ring.c_head & (LANE_BATCHES - 1)]);
+    return lane_is_empty(lane);
 }
 /* Copies the next batch; returns how many entries it has, 0 when there is none. */
 uint32_t lane_take(struct lane *lane, uintptr_t entries[LANE_BATCH]);

@@ -69,9 +69,10 @@ static bool have_processors(unsigned shards) {
 }
 
 int runtime_create(const struct runtime_options *options, struct runtime **created) {
-    struct runtime *runtime = calloc(1, sizeof *runtime);
+    struct runtime *runtime = aligned_alloc(64, sizeof *runtime);
     if (!runtime)
         return -ENOMEM;
+    memset(runtime, 0, sizeof *runtime);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned threads = options->pool_threads ? options->pool_threads : POOL_THREADS;
     uint32_t actors_max = options->actors_max ? options->actors_max : ID_SLOTS_MAX - 1;

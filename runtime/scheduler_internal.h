@@ -149,6 +149,10 @@ struct shard {
      * sequentially consistent with what is published before it is read: see shard_park. */
     _Alignas(64) uint32_t asleep;
 };
+_Static_assert(offsetof(struct shard, inbox) % 64 == 0 &&
+                   offsetof(struct shard, asleep) == offsetof(struct shard, inbox) + 64 &&
+                   sizeof(struct shard) == offsetof(struct shard, asleep) + 64,
+               "what others write lies on lines that the shard's own fields are not on");
 
 /* A name of the whole node. */
 struct name_entry {
@@ -181,17 +185,33 @@ struct runtime {
     struct name_entry *names;
     unsigned name_count;
 
-    int exit_code;       /* relaxed */
-    bool stop_requested; /* relaxed; shard 0 acts on it */
-    bool stopping;       /* release and acquire: shards end their actors and their threads */
     unsigned threads_started;
-    bool is_quiet;                  /* all shards have ended and the pool has: under `lock` */
-    uint64_t pool_jobs, pool_queue; /* relaxed, by the pool */
-    uint64_t overruns, overruns_unreported; /* relaxed, by the watchdog */
+    bool is_quiet; /* all shards have ended and the pool has: under `lock` */
     uint32_t watchdog_budget_ms;
-    uint64_t wakes;      /* relaxed, by who wakes */
-    uint64_t blob_bytes; /* relaxed, by threads that are no shard */
+
+    /* Looked at by each shard in each turn, and written once: a line apart from what is written. */
+    /* Written by runtime_stop and runtime_root_ended, read by runtime_wait, all relaxed: the lock
+     * under which shards say that they have ended brings it to the reader. */
+    _Alignas(64) int exit_code;
+    /* Written by runtime_stop, read and taken back by shard 0, all relaxed. A parked shard 0 sees
+     * it by the fences of shard_wake_if_asleep and shard_park, and it brings nothing else along. */
+    bool stop_requested;
+    /* Set with release by begin_stopping; pairs with the acquire in loop and runtime_wants: shards
+     * end their actors and their threads. */
+    bool stopping;
+
+    /* Figures: added to by whom each says, read by runtime_counters_read, all relaxed. Nothing is
+     * published by them, so they pair with nothing but each other. */
+    _Alignas(64) uint64_t pool_jobs;        /* pool threads */
+    uint64_t pool_queue;                    /* who holds the pool's lock */
+    uint64_t overruns, overruns_unreported; /* the watchdog */
+    uint64_t wakes;                         /* who wakes */
+    uint64_t blob_bytes;                    /* threads that are no shard */
 };
+_Static_assert(offsetof(struct runtime, pool_jobs) >= offsetof(struct runtime, stopping) + 1 &&
+                   offsetof(struct runtime, pool_jobs) % 64 == 0 &&
+                   offsetof(struct runtime, exit_code) % 64 == 0,
+               "what shards look at in each turn lies on a line that nobody writes");
 
 extern __thread struct shard *shard_of_thread;
 /* What the pool job of this thread works on; NULL: no thread of a pool. Only a crash reads it. */

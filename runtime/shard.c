@@ -357,9 +357,16 @@ static bool has_arrivals(struct shard *shard) {
     return !stack_is_empty(&shard->inbox);
 }
 
+static bool await_is_vain(struct shard *shard) {
+    for (uint32_t i = 0; i < shard->shard_count; i++)
+        if (shard->lanes_in[i] && !lane_awaits(shard->lanes_in[i]))
+            return false;
+    return stack_is_empty(&shard->inbox);
+}
+
 bool shard_await_arrivals(struct shard *shard, uint64_t ns) {
     uint64_t end_ns = 0; /* the clock is asked for it when the first looks found nothing */
-    for (unsigned looks = 1; !has_arrivals(shard); looks++) {
+    for (unsigned looks = 1; await_is_vain(shard); looks++) {
         ck_pr_stall();
         if (looks % SPIN_LOOKS)
             continue;

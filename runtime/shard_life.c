@@ -39,8 +39,8 @@ int shard_create(struct runtime *runtime, unsigned index, uint32_t actors_max,
     }
     shard->now_ns = runtime->seams.monotonic_ns(runtime->seams.context);
     shard->now_ms = shard->now_ns / 1000000;
-    slab_init(&shard->messages, shard);
-    slab_init(&shard->memory, shard);
+    slab_init(&shard->messages, runtime, index);
+    slab_init(&shard->memory, runtime, index);
     classes_init(&shard->classes);
     shard->rest.wait_ns = runtime->batch_wait_ns;
     shard->rest.phase_ns = runtime->batch_wait_ns * index / runtime->shard_count;

@@ -26,8 +26,8 @@ void memory_unmap(void *memory, size_t bytes) {
         munmap(memory, bytes);
 }
 
-void slab_init(struct slab_pool *pool, struct shard *shard) {
-    *pool = (struct slab_pool){.shard = shard, .step_bytes = STEP_BYTES_FIRST};
+void slab_init(struct slab_pool *pool, struct runtime *runtime, unsigned shard) {
+    *pool = (struct slab_pool){.runtime = runtime, .shard = shard, .step_bytes = STEP_BYTES_FIRST};
 }
 
 void slab_finish(struct slab_pool *pool) {
@@ -73,9 +73,11 @@ static void region_add(struct slab_pool *pool) {
     populate_step(pool);
     struct slab_region *region = (struct slab_region *)memory;
     region->pool = pool;
+    region->runtime = pool->runtime;
+    region->shard = pool->shard;
     region->next = pool->regions;
     pool->regions = region;
-    pool->unused = memory + 64;
+    pool->unused = memory + sizeof *region;
 }
 
 /* What threads that are no shard have freed; true if there was anything. */

@@ -33,6 +33,7 @@
 #define SLAB_ADOPTED_BYTES 65536u
 
 struct shard;
+struct runtime;
 
 /* What a free block holds; the rest of it is poisoned under the address sanitizer. */
 struct slab_block {
@@ -40,22 +41,33 @@ struct slab_block {
     uint64_t class;
 };
 
+/* A line that nobody writes once the region is there: whoever frees a block reads it, on any core.
+ * So it says itself what its pool and its shard would have to be asked for, on lines that the owner
+ * writes all the time. */
 struct slab_region {
-    struct slab_pool *pool;
+    _Alignas(64) struct slab_pool *pool;
+    struct runtime *runtime; /* the owner's */
+    unsigned shard;          /* the owner's index */
     struct slab_region *next;
 };
+_Static_assert(sizeof(struct slab_region) == 64, "a region's head is one cache line");
 
 struct slab_pool {
     struct slab_block *free[SLAB_CLASSES];
     uint32_t free_count[SLAB_CLASSES];
     uint8_t *unused, *populated_end, *region_end; /* of the newest region */
     struct slab_region *regions;
-    uint64_t blocks;          /* ever made */
-    struct shard *shard;      /* the owner */
-    size_t step_bytes;        /* populated next */
-    uint64_t bytes;           /* populated in all; read by others, relaxed */
-    struct ck_stack returned; /* pushed by other threads, taken by the owner */
+    uint64_t blocks;         /* ever made */
+    struct runtime *runtime; /* the owner's */
+    unsigned shard;          /* the owner's index */
+    size_t step_bytes;       /* populated next */
+    /* Populated in all. Written by the owner, read by others for figures alone: both relaxed. */
+    uint64_t bytes;
+    /* Pushed by other threads, taken by the owner: stack_internal.h. On a line of its own. */
+    _Alignas(64) struct ck_stack returned;
 };
+_Static_assert(offsetof(struct slab_pool, returned) % 64 == 0,
+               "what others push disturbs no line of the owner");
 
 /* 16 to 128 in steps of 16, to 1,024 in steps of 64, then four per doubling. `bytes` in
  * [1, SLAB_BYTES_MAX]. */
@@ -86,7 +98,7 @@ static inline size_t slab_class_bytes(unsigned class) {
 void *memory_map(size_t bytes, bool populate);
 void memory_unmap(void *memory, size_t bytes);
 
-void slab_init(struct slab_pool *pool, struct shard *shard);
+void slab_init(struct slab_pool *pool, struct runtime *runtime, unsigned shard);
 /* Gives all regions back to the system. */
 void slab_finish(struct slab_pool *pool);
 
@@ -100,9 +112,11 @@ struct slab_block *slab_refill(struct slab_pool *pool, unsigned class);
 /* Any thread: the block goes to its pool's `returned`. */
 void slab_return(struct slab_block *block, unsigned class);
 
+static inline const struct slab_region *slab_region_of(const void *block) {
+    return (void *)((uintptr_t)block & ~(uintptr_t)(SLAB_REGION_BYTES - 1));
+}
 static inline struct slab_pool *slab_home(const void *block) {
-    uintptr_t region = (uintptr_t)block & ~(uintptr_t)(SLAB_REGION_BYTES - 1);
-    return ((struct slab_region *)region)->pool;
+    return slab_region_of(block)->pool;
 }
 
 /* Not zeroed. Aligned to 64 when the class's size is a multiple of 64, else to 16. */

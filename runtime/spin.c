@@ -17,19 +17,22 @@ uint32_t spin_begin(struct spin *spin) {
 }
 
 static void lose(struct spin_tries *tries, uint32_t skips_max) {
-    tries->skips = tries->skips_next;
-    tries->skips_next = tries->skips_next * 2 + 1;
-    if (tries->skips_next > skips_max)
-        tries->skips_next = skips_max;
+    if (tries->losses < 31)
+        tries->losses++;
+    if (tries->losses <= SPIN_LOSSES_FREE)
+        return;
+    tries->skips = (1u << (tries->losses - SPIN_LOSSES_FREE)) - 1;
+    if (tries->skips > skips_max)
+        tries->skips = skips_max;
 }
 
 void spin_end(struct spin *spin, bool won) {
     if (spin->probes) {
         lose(&spin->probe, SPIN_PROBE_SKIPS_MAX); /* unless a streak follows */
     } else if (won) {
-        spin->brief = (struct spin_tries){0, 1};
+        spin->brief = (struct spin_tries){0, 0};
         if (spin->streak < SPIN_STREAK && ++spin->streak == SPIN_STREAK)
-            spin->probe = (struct spin_tries){SPIN_PROBE_SKIPS_MIN, SPIN_PROBE_SKIPS_MIN};
+            spin->probe = (struct spin_tries){0, 0};
     } else {
         spin->streak = 0;
         lose(&spin->brief, SPIN_BRIEF_SKIPS_MAX);

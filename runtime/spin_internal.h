@@ -14,8 +14,9 @@
  * SPIN_PROBE_NS outlasts the other's wake, whose answer then finds it awake, and from there on
  * brief spins are won on both sides.
  *
- * Who loses waits twice as many waits as before until the next try: what is lost in the long run is
- * at most SPIN_BRIEF_NS in SPIN_BRIEF_SKIPS_MAX waits, and SPIN_PROBE_NS in SPIN_PROBE_SKIPS_MAX.
+ * Who loses again and again lets twice as many waits as before go by until the next try: what is
+ * lost in the long run is at most SPIN_BRIEF_NS in SPIN_BRIEF_SKIPS_MAX waits, and SPIN_PROBE_NS in
+ * SPIN_PROBE_SKIPS_MAX.
  *
  * No wake can be lost by it: after a spin the shard parks as ever (shard_park).
  *
@@ -31,12 +32,12 @@
 #define SPIN_BRIEF_SKIPS_MAX 255u
 #define SPIN_PROBE_NS 60000u
 #define SPIN_PROBE_SKIPS_MAX 1023u
-#define SPIN_PROBE_SKIPS_MIN 3u
-#define SPIN_STREAK 16u /* brief spins won in a row say that the last probe was worth it */
+#define SPIN_LOSSES_FREE 2u /* in a row: the other core may have been interrupted */
+#define SPIN_STREAK 16u     /* brief spins won in a row say that the last probe was worth it */
 
 struct spin_tries {
-    uint32_t skips;      /* waits of its sort that are still to go by without a spin */
-    uint32_t skips_next; /* after the next loss */
+    uint32_t skips;  /* waits of its sort that are still to go by without a spin */
+    uint32_t losses; /* in a row, up to 31 */
 };
 
 /* All zero at first. */

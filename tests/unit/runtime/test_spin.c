@@ -46,7 +46,7 @@ static void shard_that_wins_spins_each_time(void **state) {
 static void shard_that_loses_spins_less_and_less(void **state) {
     struct spin spin = {.allowed = true};
     unsigned early = turns(&spin, 512, false, false), late;
-    assert_in_range(early, 2, 10);
+    assert_in_range(early, SPIN_LOSSES_FREE + 1, 12);
     late = turns(&spin, 256 * (SPIN_BRIEF_SKIPS_MAX + 1), false, false);
     assert_in_range(late, 1, 257);
 }
@@ -79,7 +79,7 @@ static void probe_is_worth_it_only_if_brief_spins_follow(void **state) {
     spin.probe.skips = 0;
     assert_int_equal(turn(&spin, true, true), SPIN_PROBE_NS);
     assert_int_equal(turns(&spin, SPIN_STREAK, false, true), SPIN_STREAK);
-    assert_int_equal(turns(&spin, SPIN_PROBE_SKIPS_MIN + 1, true, true), 1);
+    assert_int_equal(turns(&spin, SPIN_LOSSES_FREE, true, true), SPIN_LOSSES_FREE);
 }
 
 int main(void) {
