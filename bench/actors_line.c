@@ -14,11 +14,11 @@
 /* Odd: the other's turn. */
 static _Alignas(128) uint64_t line;
 
-static void pin(unsigned core) {
+static cpu_set_t core_set(unsigned core) {
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(core % (unsigned)sysconf(_SC_NPROCESSORS_ONLN), &set);
-    pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+    return set;
 }
 
 /* Writes what follows on each value that is its own to answer. */
@@ -32,16 +32,21 @@ static void answer(uint64_t first, uint64_t last) {
 }
 
 static void *other_side(void *hops) {
-    pin(1);
     answer(1, *(uint64_t *)hops);
     return NULL;
 }
 
 void bench_line_floor(uint64_t zero) {
     uint64_t hops = stage_size(HOPS);
+    cpu_set_t here = core_set(0), there = core_set(1);
+    pthread_attr_t attributes;
     pthread_t other;
-    pin(0);
-    CHECK(pthread_create(&other, NULL, other_side, &hops) == 0);
+    pthread_setaffinity_np(pthread_self(), sizeof here, &here);
+    pthread_attr_init(&attributes);
+    pthread_attr_setaffinity_np(&attributes, sizeof there,
+                                &there); /* not here, not even at first */
+    CHECK(pthread_create(&other, &attributes, other_side, &hops) == 0);
+    pthread_attr_destroy(&attributes);
     stage_begin();
     answer(0, hops);
     pthread_join(other, NULL);
