@@ -14,7 +14,9 @@
 #include <string.h>
 
 struct blob {
-    uint32_t references; /* taken relaxed; released with release, and acquire by the last */
+    /* Taken relaxed in blob_hold, by who holds one already; each release in blob_release pairs with
+     * the acquire there of the last one. */
+    uint32_t references;
     uint32_t home;
     size_t length;
     struct runtime *runtime; /* whose figures it is in, or NULL */
@@ -43,6 +45,7 @@ static void count_bytes(struct runtime *runtime, uint64_t bytes) {
     if (shard && shard->runtime == runtime)
         counter_add(shard->counters.blob_bytes, bytes);
     else if (runtime)
+        /* A figure: pairs with runtime_counters_read. */
         __atomic_fetch_add(&runtime->blob_bytes, bytes, __ATOMIC_RELAXED);
 }
 

@@ -41,7 +41,8 @@ struct class_entry *classes_enter(struct classes *classes, const struct actor_cl
     entry->bytes_max = class->mailbox_bytes_max ? class->mailbox_bytes_max : MAILBOX_BYTES_DEFAULT;
     map_put(&classes->by_class, (uintptr_t) class, entry);
     classes->entries[classes->count] = entry;
-    /* Pairs with the acquire in classes_find and runtime_each_class. */
+    /* Pairs with the acquire in classes_find, runtime_each_class, runtime_class_actors and
+     * recorder.c's name. */
     __atomic_store_n(&classes->count, classes->count + 1, __ATOMIC_RELEASE);
     return entry;
 }
@@ -64,7 +65,7 @@ void classes_count_event(struct classes *classes, const char *name, uint64_t n) 
         event = &classes->events[classes->event_count];
         event->name = name;
         map_put(&classes->by_event, (uintptr_t)name, event);
-        /* Pairs with the acquire in runtime_events_visit. */
+        /* Pairs with the acquire in event_sum and runtime_events_visit. */
         __atomic_store_n(&classes->event_count, classes->event_count + 1, __ATOMIC_RELEASE);
     }
     counter_add(event->count, n);

@@ -16,6 +16,8 @@
 #define MAILBOX_MESSAGES_DEFAULT 1024u
 #define MAILBOX_BYTES_DEFAULT (8u << 20)
 
+/* A shard's own counter, read by others for a figure: counter_add pairs with counter_read and with
+ * nothing else. Relaxed, for no other memory is read because of what a counter says. */
 #define counter_add(counter, n) __atomic_store_n(&(counter), (counter) + (n), __ATOMIC_RELAXED)
 #define counter_read(counter) __atomic_load_n(&(counter), __ATOMIC_RELAXED)
 
@@ -43,10 +45,11 @@ struct event_entry {
 
 struct classes {
     struct class_entry *entries[CLASSES_MAX]; /* filled in order; stable */
-    uint32_t count;                           /* release; others read with acquire */
+    /* Release in classes_enter, acquire by who reads entries: entries below it are whole. */
+    uint32_t count;
     struct map by_class;
     struct event_entry *events; /* EVENTS_MAX of them, filled in order */
-    uint32_t event_count;       /* release; others read with acquire */
+    uint32_t event_count;       /* release in classes_count_event, acquire by who reads events */
     struct map by_event;
 };
 

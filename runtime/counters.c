@@ -119,6 +119,7 @@ void runtime_classes_visit(struct runtime *runtime,
 
 uint64_t runtime_class_actors(struct runtime *runtime, const char *class_name, unsigned shard) {
     const struct classes *classes = &runtime->shards[shard]->classes;
+    /* Pairs with the release in classes_enter. */
     uint32_t count = __atomic_load_n(&classes->count, __ATOMIC_ACQUIRE);
     uint64_t actors = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -129,6 +130,7 @@ uint64_t runtime_class_actors(struct runtime *runtime, const char *class_name, u
 
 /* The sum over a shard's entries of one name: two files may have constants of the same text. */
 static uint64_t event_sum(struct shard *shard, const char *name, uint32_t below, bool *found) {
+    /* Pairs with the release in classes_count_event. */
     uint32_t count = __atomic_load_n(&shard->classes.event_count, __ATOMIC_ACQUIRE);
     uint64_t sum = 0;
     for (uint32_t i = 0; i < count && i < below; i++)

@@ -383,6 +383,8 @@ static void end_as_default(int signal, const siginfo_t *info) {
 static void on_fault(int signal, siginfo_t *info, void *context) {
     const pid_t thread = gettid();
     pid_t writer = 0;
+    /* Of threads that fault at once one writes. The exchange pairs with itself alone: what the
+     * writer reads was there before any thread was, or is its own. */
     if (!__atomic_compare_exchange_n(&crash.writer, &writer, thread, false, __ATOMIC_RELAXED,
                                      __ATOMIC_RELAXED)) {
         if (writer == thread && crash.guarded)

@@ -14,6 +14,7 @@ static uint64_t turn_sockets(struct shard *shard, uint64_t now_ns) {
     if (table == NULL)
         return UINT64_MAX;
     ops = socket_ops(table);
+    /* Both are read relaxed by io_counters_read: figures, each by itself. */
     __atomic_store_n(&table->rings, ops->rings(shard_reactor(shard)), __ATOMIC_RELAXED);
     __atomic_store_n(&table->reactor_bytes, ops->memory_bytes(shard_reactor(shard)),
                      __ATOMIC_RELAXED);
@@ -45,11 +46,13 @@ void io_finish(struct shard *shard) {
 }
 
 void io_counters_read(struct shard *shard, struct io_counters *counters) {
+    /* Pairs with the release of who makes the table (socket.c): it is whole. */
     struct socket_table *table = __atomic_load_n(shard_sockets(shard), __ATOMIC_ACQUIRE);
 
     *counters = (struct io_counters){0};
     if (table == NULL)
         return;
+    /* Pair with socket_table_gauge and io_turn: each is a figure by itself. */
     counters->sockets = __atomic_load_n(&table->sockets, __ATOMIC_RELAXED);
     counters->rings = __atomic_load_n(&table->rings, __ATOMIC_RELAXED);
     counters->memory_bytes = __atomic_load_n(&table->memory_bytes, __ATOMIC_RELAXED) +

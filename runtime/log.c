@@ -25,10 +25,14 @@
 #define TEXT_BYTES_MAX 900u
 #define LOG_PER_SECOND 20u
 
-static enum log_level level_least = LOG_INFO; /* relaxed */
-static struct log_counters counters;          /* relaxed */
-static uint64_t lines_dropped;                /* relaxed; said with the next line that is written */
-static char service_fields[256];              /* constant while there are threads */
+/* Stored by log_level_set, loaded by log_level_get and log_write, relaxed: it says nothing of other
+ * memory. */
+static enum log_level level_least = LOG_INFO;
+static struct log_counters counters; /* figures, relaxed: log_counters_read alone reads them */
+/* Added to in write_line, taken by the exchange in log_write, relaxed: a figure, which is said with
+ * the next line that is written. */
+static uint64_t lines_dropped;
+static char service_fields[256]; /* constant while there are threads */
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 /* Names are written once, before the count that has them is published; levels are relaxed. */
@@ -106,7 +110,10 @@ static uint64_t wall_ms(void) {
     return seams->wall_ms(seams->context);
 }
 
-/* All fields of the site are relaxed: a line more or less in a second is no harm. */
+/* All fields of the site are touched here alone, by any thread, relaxed, and publish nothing: the
+ * exchange of `second` lets one thread begin it, the compare-exchange of `allowed` takes one line
+ * of what that one stored, the exchange of `suppressed` takes what was added below. A line more or
+ * less in a second is no harm. */
 static bool is_allowed(struct log_site *site, uint64_t second, uint32_t *suppressed) {
     *suppressed = 0;
     if (__atomic_exchange_n(&site->second, second, __ATOMIC_RELAXED) != second) {

@@ -29,7 +29,7 @@ struct pool {
     uint32_t capacity, head, count;
     bool ending;
     unsigned thread_count;
-    unsigned threads_named; /* relaxed, by the threads */
+    unsigned threads_named; /* each thread adds one, relaxed: it gives out numbers and no more */
     pthread_t threads[];
 };
 
@@ -57,6 +57,7 @@ static bool take(struct pool *pool, struct job *job) {
         *job = pool->jobs[pool->head];
         pool->head = (pool->head + 1) & (pool->capacity - 1);
         pool->count--;
+        /* A gauge, written under the lock: pairs with runtime_counters_read, which has it not. */
         __atomic_store_n(&pool->runtime->pool_queue, pool->count, __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(&pool->lock);
@@ -74,6 +75,7 @@ static void *work(void *argument) {
     while (take(pool, &job)) {
         job.run(job.message);
         blame.describe = NULL;
+        /* A figure: pairs with runtime_counters_read. */
         __atomic_fetch_add(&pool->runtime->pool_jobs, 1, __ATOMIC_RELAXED);
         runtime_send(pool->runtime, job.message->to, &job.message);
     }
@@ -93,6 +95,7 @@ static int submit(struct pool *pool, pool_run_fn run, struct message **message) 
         uint32_t last = (pool->head + pool->count) & (pool->capacity - 1);
         pool->jobs[last] = (struct job){run, *message};
         pool->count++;
+        /* As in take. */
         __atomic_store_n(&pool->runtime->pool_queue, pool->count, __ATOMIC_RELAXED);
         *message = NULL;
         pthread_cond_signal(&pool->work);

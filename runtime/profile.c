@@ -112,6 +112,7 @@ void profile_handled(struct class_entry *class, uint16_t kind, uint64_t duration
     counter_add(samples->sum_ns, duration_ns);
     counter_add(samples->buckets[profile_bucket_of(duration_ns)], 1);
     if (duration_ns > samples->max_ns)
+        /* Pairs with counter_read in add_samples, as those above do. */
         __atomic_store_n(&samples->max_ns, duration_ns, __ATOMIC_RELAXED);
 }
 

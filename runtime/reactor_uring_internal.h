@@ -56,7 +56,8 @@ struct reactor {
     bool enabled;
     unsigned reported; /* events in this poll */
     int eventfd;
-    /* Set by any thread before it writes the eventfd; cleared by poll. */
+    /* Set by any thread before it writes the eventfd (uring_wake), cleared at the end of turn: the
+     * two exchanges pair. */
     _Atomic uint32_t wake_pending;
     struct uring_connect *connects;
     struct uring_accept accepts[URING_ACCEPTS_MAX];

@@ -8,15 +8,19 @@
 
 unsigned recorder_copy(const struct recorder *recorder, struct recorder_slot slots[RECORDER_EVENTS],
                        uint64_t *first) {
+    /* Pairs with the release of the count in recorder_note: notes below it are whole. */
     uint64_t end = __atomic_load_n(&recorder->count, __ATOMIC_ACQUIRE);
     uint64_t begin = end > RECORDER_EVENTS ? end - RECORDER_EVENTS : 0;
     unsigned count = (unsigned)(end - begin);
     for (unsigned i = 0; i < count; i++) {
         const struct recorder_slot *slot = &recorder->slots[(begin + i) & (RECORDER_EVENTS - 1)];
+        /* Pair with the releases of the words in recorder_note: who sees a newer note's word sees,
+         * below, the count that came before it. */
         slots[i].actor = __atomic_load_n(&slot->actor, __ATOMIC_ACQUIRE);
         slots[i].what = __atomic_load_n(&slot->what, __ATOMIC_ACQUIRE);
     }
-    /* Note number `now` may be half written, over number now - RECORDER_EVENTS. */
+    /* Pairs with the release of the count. Note number `now` may be half written, over number now -
+     * RECORDER_EVENTS. */
     uint64_t now = __atomic_load_n(&recorder->count, __ATOMIC_ACQUIRE);
     uint64_t whole = now >= RECORDER_EVENTS ? now - RECORDER_EVENTS + 1 : 0;
     unsigned lost = whole > begin ? (unsigned)(whole - begin) : 0;
@@ -41,6 +45,7 @@ const char *recorder_event_name(unsigned event) {
 
 /* A class's index is its own shard's; entries never move. */
 static void name(const struct shard *shard, uint64_t what, struct recorder_entry *entry) {
+    /* Pairs with the release in classes_enter. */
     uint32_t count = __atomic_load_n(&shard->classes.count, __ATOMIC_ACQUIRE);
     uint32_t index = (uint32_t)(what >> 24 & 0xff), kind = (uint32_t)(what & 0xffff);
     if (!entry->actor.bits || index >= count)

@@ -27,6 +27,7 @@ static inline uint64_t recorder_what(uint64_t now_ms, uint32_t class, enum recor
 
 static inline void recorder_note(struct recorder *recorder, uint64_t actor, uint64_t what) {
     uint64_t number = recorder->count;
+    /* Pair with the acquires in recorder_copy, recorder_last and the watchdog's report. */
     struct recorder_slot *slot = &recorder->slots[number & (RECORDER_EVENTS - 1)];
     __atomic_store_n(&slot->actor, actor, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->what, what, __ATOMIC_RELEASE);

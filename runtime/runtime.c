@@ -255,6 +255,7 @@ static bool spin(struct shard *shard) {
 static void loop(struct shard *shard) {
     struct runtime *runtime = shard->runtime;
     const struct reactor_ops *reactor = shard->seams->reactor;
+    /* Pairs with the release in begin_stopping. */
     while (!__atomic_load_n(&runtime->stopping, __ATOMIC_ACQUIRE)) {
         runtime_heed(shard);
         bool more = shard_step(shard);
@@ -295,6 +296,7 @@ static void *thread_run(void *argument) {
     thread_name("shard", shard->index);
     crash_stack_enter(&stack);
     shard->stack_end = thread_stack_end();
+    /* Pairs with the load in watchdog_thread.c's ask. */
     __atomic_store_n(&shard->thread_id, gettid(), __ATOMIC_RELAXED);
     shard_enter(shard);
     if (runtime->pin_threads)

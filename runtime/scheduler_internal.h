@@ -135,18 +135,22 @@ struct shard {
     struct shard_counters counters;
     pthread_t thread;
 
-    /* For the watchdog (relaxed): the class of what runs, NULL between actors. Whether it is still
-     * the same handler, the recorder's count says. */
+    /* For the watchdog: the class of what runs, NULL between actors. Stored by the shard in
+     * run_actor, turn_leave and shard_guard; pairs with the load in watchdog_thread.c's look_at.
+     * Both relaxed, for a class is constant from before any thread was. Whether it is still the
+     * same handler, the recorder's count says. */
     const struct actor_class *watch_class;
     struct stuck *stuck; /* the watchdog's, for this shard's signal handler; NULL: none */
-    pid_t thread_id;     /* relaxed; 0: not started */
+    pid_t thread_id; /* stored by its thread, loaded by watchdog_thread.c's ask, relaxed; 0: not yet
+                      */
     uintptr_t stack_end; /* the thread's, above everything; 0: unknown */
     _Alignas(64) struct recorder recorder;
 
     /* What other threads write. */
     _Alignas(64) struct ck_stack inbox; /* messages of threads that are no shard */
     /* 1 while the shard waits in poll, or is about to. Set by it, cleared by it or by who wakes it;
-     * sequentially consistent with what is published before it is read: see shard_park. */
+     * the fence in shard_park pairs with the one in shard_wake_if_asleep. The watchdog's look at it
+     * pairs with nothing: it only decides how soon it looks again. */
     _Alignas(64) uint32_t asleep;
 };
 _Static_assert(offsetof(struct shard, inbox) % 64 == 0 &&

@@ -467,6 +467,8 @@ bool shard_park(struct shard *shard) {
 }
 
 void shard_unpark(struct shard *shard) {
+    /* Pairs with the load and the exchange in shard_wake_if_asleep. Late is harmless: a wake too
+     * many. */
     __atomic_store_n(&shard->asleep, 0, __ATOMIC_RELAXED);
 }
 

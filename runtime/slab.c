@@ -61,6 +61,7 @@ static void populate_step(struct slab_pool *pool) {
     int result = madvise(pool->populated_end, bytes, MADV_POPULATE_WRITE);
     CHECK(result == 0 || errno != ENOMEM);
     pool->populated_end += bytes;
+    /* A figure: pairs with runtime_counters_read. */
     __atomic_store_n(&pool->bytes, pool->bytes + bytes, __ATOMIC_RELAXED);
     if (pool->step_bytes < STEP_BYTES_MAX)
         pool->step_bytes *= 2;

@@ -44,6 +44,7 @@ const struct reactor_ops *socket_ops(const struct socket_table *table) {
 }
 
 void socket_table_gauge(uint64_t *gauge, int64_t change) {
+    /* Read relaxed by io_counters_read. */
     __atomic_store_n(gauge, *gauge + (uint64_t)change, __ATOMIC_RELAXED);
 }
 

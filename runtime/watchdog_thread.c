@@ -77,10 +77,12 @@ static void on_ask(int signal, siginfo_t *info, void *context) {
     struct shard *shard = shard_of_thread;
     struct stuck *stuck = shard ? shard->stuck : NULL;
     int error = errno;
+    /* Pairs with ask's release: `count` is what it is about. */
     uint64_t asked = stuck ? __atomic_load_n(&stuck->asked, __ATOMIC_ACQUIRE) : 0;
     if (stuck && asked != stuck->answered) {
         bool same = shard->recorder.count == stuck->count && shard->stack_end;
         stuck->frame_count = same ? crash_backtrace(context, shard->stack_end, stuck->frames) : 0;
+        /* Pairs with ask's acquires: the frames are there. */
         __atomic_store_n(&stuck->answered, asked, __ATOMIC_RELEASE);
     }
     errno = error;
@@ -103,6 +105,7 @@ static bool install(void) {
 static bool ask(struct watchdog *watchdog, struct shard *shard, uint64_t count) {
     const struct timespec pause = {0, MS};
     struct stuck *stuck = shard->stuck;
+    /* Pairs with the store in thread_run. */
     pid_t thread = __atomic_load_n(&shard->thread_id, __ATOMIC_RELAXED);
     if (!watchdog->asks || !thread ||
         __atomic_load_n(&stuck->answered, __ATOMIC_ACQUIRE) != stuck->asked)
@@ -186,6 +189,7 @@ static void report(struct watchdog *watchdog, unsigned index, const struct look 
     struct shard *shard = watchdog->runtime->shards[index];
     const struct recorder_slot *slot =
         &shard->recorder.slots[(look->count - 1) & (RECORDER_EVENTS - 1)];
+    /* Pair with recorder_note, which wrote them a budget ago. */
     uint64_t what = __atomic_load_n(&slot->what, __ATOMIC_ACQUIRE) & 0xffffff;
     uint64_t actor = __atomic_load_n(&slot->actor, __ATOMIC_ACQUIRE);
     struct reported *reported = find(watchdog, look->class, what);
@@ -226,6 +230,8 @@ static void report(struct watchdog *watchdog, unsigned index, const struct look 
 static bool look_at(struct watchdog *watchdog, unsigned index, uint64_t now_ns) {
     struct shard *shard = watchdog->runtime->shards[index];
     struct look *look = &watchdog->looks[index];
+    /* Pairs with the stores in shard.c; the count with recorder_note's, which orders nothing here:
+     * both are only compared with what they were a while ago. */
     const struct actor_class *class = __atomic_load_n(&shard->watch_class, __ATOMIC_RELAXED);
     uint64_t count = __atomic_load_n(&shard->recorder.count, __ATOMIC_RELAXED);
     if (!class || !count || count != look->count || class != look->class) {
