@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """runtime/README.md holds: its commands lead to what it shows, its excerpts are in the examples."""
 import os
+import random
 import re
 import signal
 import socket
@@ -94,9 +95,14 @@ def converse(port, data):
 
 @pytest.fixture
 def echo_server(session, home):
-    process = subprocess.Popen([home / "hello/echo_server"], stdout=subprocess.PIPE, text=True)
+    """On a port below those that the kernel gives to clients, of which a busy machine may have none left."""
+    for port in random.sample(range(20000, 32000), 50):
+        process = subprocess.Popen([home / "hello/echo_server", str(port)], stdout=subprocess.PIPE, text=True)
+        if process.stdout.readline() == "%d\n" % port:
+            break
+        process.communicate()
     try:
-        yield process, int(process.stdout.readline())
+        yield process, port
     finally:
         process.kill()
         process.communicate()
