@@ -115,15 +115,24 @@ const struct record_device *account_device(const struct record_account *account,
 
 /* ---- look-ups ------------------------------------------------------------------------------ */
 
+typedef int get_fn(struct engine *engine, enum engine_family family, struct engine_bytes key,
+                   void *buffer, size_t capacity, size_t *size);
+
 /* A value that is larger than any version writes is damaged. */
-static int get(struct engine *engine, struct format_key key, uint8_t *buffer, size_t capacity,
-               struct engine_bytes *value) {
+static int get_by(get_fn *engine_getter, struct engine *engine, struct format_key key,
+                  uint8_t *buffer, size_t capacity, struct engine_bytes *value) {
     size_t size = 0;
-    int error = engine_get(engine, ENGINE_ACCOUNT, format_key_bytes(&key), buffer, capacity, &size);
+    int error =
+        engine_getter(engine, ENGINE_ACCOUNT, format_key_bytes(&key), buffer, capacity, &size);
     if (error == -ENOBUFS)
         return -EBADMSG;
     *value = (struct engine_bytes){buffer, size};
     return error;
+}
+
+static int get(struct engine *engine, struct format_key key, uint8_t *buffer, size_t capacity,
+               struct engine_bytes *value) {
+    return get_by(engine_get, engine, key, buffer, capacity, value);
 }
 
 int account_read(struct engine *engine, uint64_t user, struct record_account *account) {
@@ -142,10 +151,21 @@ int account_find_phone(struct engine *engine, const char *digits, uint64_t *user
     return error ? error : record_phone_decode(value, user);
 }
 
-int account_find_key(struct engine *engine, const uint8_t key[FORMAT_KEY_BYTES], uint64_t *user,
-                     uint32_t *device) {
+static int find_key(get_fn *engine_getter, struct engine *engine,
+                    const uint8_t key[FORMAT_KEY_BYTES], uint64_t *user, uint32_t *device) {
     uint8_t buffer[RECORD_DEVICE_KEY_SIZE];
     struct engine_bytes value;
-    int error = get(engine, format_key_device_key(key), buffer, sizeof(buffer), &value);
+    int error =
+        get_by(engine_getter, engine, format_key_device_key(key), buffer, sizeof(buffer), &value);
     return error ? error : record_device_key_decode(value, user, device);
+}
+
+int account_find_key(struct engine *engine, const uint8_t key[FORMAT_KEY_BYTES], uint64_t *user,
+                     uint32_t *device) {
+    return find_key(engine_get, engine, key, user, device);
+}
+
+int account_find_key_cached(struct engine *engine, const uint8_t key[FORMAT_KEY_BYTES],
+                            uint64_t *user, uint32_t *device) {
+    return find_key(engine_get_cached, engine, key, user, device);
 }

@@ -49,6 +49,9 @@ int account_read(struct engine *engine, uint64_t user, struct record_account *ac
 int account_find_phone(struct engine *engine, const char *digits, uint64_t *user);
 int account_find_key(struct engine *engine, const uint8_t key[FORMAT_KEY_BYTES], uint64_t *user,
                      uint32_t *device);
+/* The same without blocking, or -EAGAIN. */
+int account_find_key_cached(struct engine *engine, const uint8_t key[FORMAT_KEY_BYTES],
+                            uint64_t *user, uint32_t *device);
 
 /* The device in the record, or NULL. */
 const struct record_device *account_device(const struct record_account *account, uint32_t device);

@@ -205,6 +205,18 @@ int engine_get(struct engine *engine, enum engine_family family, struct engine_b
     return engine->ops->get(engine, family, key, buffer, capacity, size);
 }
 
+int engine_get_cached(struct engine *engine, enum engine_family family, struct engine_bytes key,
+                      void *buffer, size_t capacity, size_t *size) {
+    CHECK(engine->magic == ENGINE_MAGIC);
+    CHECK((unsigned)family < ENGINE_FAMILIES && key.size > 0);
+    if (!engine->ops->get_cached)
+        return -EAGAIN;
+    int error = engine->ops->get_cached(engine, family, key, buffer, capacity, size);
+    if (error != -EAGAIN)
+        atomic_fetch_add_explicit(&engine->gets, 1, memory_order_relaxed);
+    return error;
+}
+
 int engine_scan(struct engine *engine, enum engine_family family, struct engine_bytes from,
                 struct engine_bytes to, size_t limit, engine_visit_fn *visit, void *context) {
     CHECK(engine->magic == ENGINE_MAGIC);

@@ -63,6 +63,10 @@ int engine_write(struct engine *engine, struct write_batch *const batches[], siz
  */
 int engine_get(struct engine *engine, enum engine_family family, struct engine_bytes key,
                void *buffer, size_t capacity, size_t *size);
+/* The same, if it can be told from memory alone; else -EAGAIN. A few microseconds, never blocks on
+ * the disk: for threads that may not, which spares them a hand-over. */
+int engine_get_cached(struct engine *engine, enum engine_family family, struct engine_bytes key,
+                      void *buffer, size_t capacity, size_t *size);
 
 /* Sees one key and value, borrowed until it returns. 0: go on; 1: stop here; a negative errno:
  * stop, and the scan returns it. Must not call the engine. */

@@ -36,6 +36,9 @@ struct engine_ops {
                  enum engine_sync sync);
     int (*get)(struct engine *engine, enum engine_family family, struct engine_bytes key,
                void *buffer, size_t capacity, size_t *size);
+    /* The same from memory alone, else -EAGAIN. NULL: there is no such way. */
+    int (*get_cached)(struct engine *engine, enum engine_family family, struct engine_bytes key,
+                      void *buffer, size_t capacity, size_t *size);
     int (*scan)(struct engine *engine, enum engine_family family, struct engine_bytes from,
                 struct engine_bytes to, size_t limit, engine_visit_fn *visit, void *context);
     int (*export_range)(struct engine *engine, struct engine_bytes from, struct engine_bytes to,

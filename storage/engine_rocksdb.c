@@ -139,13 +139,16 @@ static int rocksdb_engine_write(struct engine *engine, struct write_batch *const
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-static int rocksdb_engine_get(struct engine *engine, enum engine_family family,
-                              struct engine_bytes key, void *buffer, size_t capacity,
-                              size_t *size) {
-    struct engine_rocksdb *rocksdb = rocksdb_from_head(engine);
+static int read_value(struct engine_rocksdb *rocksdb, const rocksdb_readoptions_t *options,
+                      enum engine_family family, struct engine_bytes key, void *buffer,
+                      size_t capacity, size_t *size) {
     char *text = NULL;
     rocksdb_pinnableslice_t *slice = rocksdb_get_pinned_cf(
-        rocksdb->db, rocksdb->read, rocksdb->families[family], key.data, key.size, &text);
+        rocksdb->db, options, rocksdb->families[family], key.data, key.size, &text);
+    if (text && strstr(text, "Result incomplete")) { /* not in memory, of a cached read */
+        rocksdb_free(text);
+        return -EAGAIN;
+    }
     if (text)
         return rocksdb_take_error(rocksdb, text);
     if (!slice)
@@ -158,6 +161,20 @@ static int rocksdb_engine_get(struct engine *engine, enum engine_family family,
     *size = value_size;
     rocksdb_pinnableslice_destroy(slice);
     return error;
+}
+
+static int rocksdb_engine_get(struct engine *engine, enum engine_family family,
+                              struct engine_bytes key, void *buffer, size_t capacity,
+                              size_t *size) {
+    struct engine_rocksdb *rocksdb = rocksdb_from_head(engine);
+    return read_value(rocksdb, rocksdb->read, family, key, buffer, capacity, size);
+}
+
+static int rocksdb_engine_get_cached(struct engine *engine, enum engine_family family,
+                                     struct engine_bytes key, void *buffer, size_t capacity,
+                                     size_t *size) {
+    struct engine_rocksdb *rocksdb = rocksdb_from_head(engine);
+    return read_value(rocksdb, rocksdb->read_cached, family, key, buffer, capacity, size);
 }
 
 /* Whether all keys of [from, to) belong to one queue, so that its filter may answer. */
@@ -314,6 +331,7 @@ static void destroy(struct engine_rocksdb *rocksdb) {
     rocksdb_writeoptions_destroy(rocksdb->write_unsynced);
     rocksdb_writeoptions_destroy(rocksdb->write_synced);
     rocksdb_readoptions_destroy(rocksdb->read);
+    rocksdb_readoptions_destroy(rocksdb->read_cached);
     rocksdb_cache_destroy(rocksdb->cache);
     engine_head_finish(&rocksdb->head);
     free(rocksdb->path);
@@ -333,6 +351,7 @@ static const struct engine_ops rocksdb_ops = {
     .close = rocksdb_engine_close,
     .write = rocksdb_engine_write,
     .get = rocksdb_engine_get,
+    .get_cached = rocksdb_engine_get_cached,
     .scan = rocksdb_engine_scan,
     .space_free = rocksdb_engine_space_free,
     .export_range = rocksdb_engine_export,
@@ -418,6 +437,8 @@ static void create_options(struct engine_rocksdb *rocksdb,
         set_database(rocksdb->options[i], memory_bytes, open_files);
     }
     rocksdb->read = rocksdb_readoptions_create();
+    rocksdb->read_cached = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_read_tier(rocksdb->read_cached, 1); /* kBlockCacheTier */
     rocksdb->write_synced = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(rocksdb->write_synced, 1);
     rocksdb->write_unsynced = rocksdb_writeoptions_create();

@@ -16,6 +16,7 @@ struct engine_rocksdb {
     rocksdb_column_family_handle_t *families[ENGINE_FAMILIES];
     rocksdb_options_t *options[ENGINE_FAMILIES]; /* the first is also the database's */
     rocksdb_readoptions_t *read;
+    rocksdb_readoptions_t *read_cached; /* from memory alone */
     rocksdb_writeoptions_t *write_synced;
     rocksdb_writeoptions_t *write_unsynced;
     rocksdb_writebatch_t *batch; /* under the head's write lock */

@@ -359,6 +359,34 @@ static void disk_filled_by_others_is_survived(void **state) {
     unmount_small_disk(disk);
 }
 
+/* What is in memory is told, also that there is nothing; what is on disk alone is not waited for.
+ */
+static void cached_get_never_reads_the_disk(void **state) {
+    static char value[16384];
+    struct store store;
+    size_t size = 0;
+    char key[23];
+    store_open(&store, STORE_ROCKSDB);
+    for (unsigned i = 0; i < 64; i++)
+        assert_int_equal(put_large(store.engine, i, WRITE_GROWS), 0);
+    struct engine_bytes last = mail_key(key, 63);
+    assert_int_equal(
+        engine_get_cached(store.engine, ENGINE_MAIL, last, value, sizeof(value), &size), 0);
+    assert_int_equal(value[0], 63);
+    assert_int_equal(engine_get_cached(store.engine, ENGINE_ACCOUNT, TEXT("nobody"), value,
+                                       sizeof(value), &size),
+                     -ENOENT);
+    store_reopen(&store);
+    settle(store.engine);
+    store_reopen(&store); /* nothing has been read of it yet */
+    assert_int_equal(
+        engine_get_cached(store.engine, ENGINE_MAIL, last, value, sizeof(value), &size), -EAGAIN);
+    assert_large_is_there(store.engine, 63);
+    assert_int_equal(
+        engine_get_cached(store.engine, ENGINE_MAIL, last, value, sizeof(value), &size), 0);
+    store_close(&store);
+}
+
 static void memory_stays_within_its_cap(void **state) {
     struct store store;
     store_open(&store, STORE_ROCKSDB); /* 8 MiB */
@@ -384,6 +412,7 @@ int main(void) {
         cmocka_unit_test(low_space_refuses_by_urgency),
         cmocka_unit_test(full_disk_refuses_new_mail_and_loses_none),
         cmocka_unit_test(disk_filled_by_others_is_survived),
+        cmocka_unit_test(cached_get_never_reads_the_disk),
         cmocka_unit_test(memory_stays_within_its_cap),
     };
     return cmocka_run_group_tests(tests, enter_namespace, NULL);
