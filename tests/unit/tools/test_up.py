@@ -28,11 +28,29 @@ def test_port_owner_is_named_while_somebody_listens():
     assert up.port_owner(port) is None
 
 
-def test_taken_port_is_refused_with_its_owner():
-    with socket.socket() as listener, pytest.raises(SystemExit):
+def test_taken_port_is_refused_with_its_owner_and_what_to_do(tmp_path, capsys):
+    place = up.Place(str(tmp_path))
+    with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        up.require_port(listener.getsockname()[1])
+        port = listener.getsockname()[1]
+        with pytest.raises(SystemExit):
+            up.require_ports(place, [port, port])
+        told = capsys.readouterr().err
+        assert "port %d is taken by" % port in told and "(process %d)" % os.getpid() in told and "--port" in told
+        (tmp_path / "tern.conf").write_text("")  # from now on that says which ports
+        with pytest.raises(SystemExit):
+            up.require_ports(place, [port, port])
+        assert str(tmp_path / "tern.conf") in capsys.readouterr().err
+    up.require_ports(place, [port, port])
+
+
+def test_port_that_cannot_be_used_is_refused_before_anything_starts(tmp_path, capsys):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))  # held, though nobody listens
+        with pytest.raises(SystemExit):
+            up.require_ports(up.Place(str(tmp_path)), [holder.getsockname()[1], 1])
+    assert "cannot be used: address already in use; nothing was started" in capsys.readouterr().err
 
 
 def test_full_disk_is_refused(tmp_path, capsys):
