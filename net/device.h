@@ -95,6 +95,11 @@ struct device_storage {
     /* Has this message been stored already? `mail` must store id and message together. NULL: no. */
     bool (*mail_known)(void *context, uint64_t sender, uint32_t sender_device,
                        const struct wire_id *id);
+    /* How far, as stored by `status`, an own message has come with this device of this person (0:
+     * all of them): an enum wire_state, or 0. NULL: nothing is kept, and `status` hears all there
+     * is. */
+    unsigned (*status_known)(void *context, const struct wire_id *id, uint64_t user,
+                             uint32_t device);
     /* Fills in the message of this number: id, chat, versions, recipients, content, clock (the
      * number itself is set already). 0, or -ENOENT: it has had its final answer. NULL: nothing is
      * ever sent. */
@@ -141,12 +146,15 @@ struct device_events {
     /* A message that is not known yet. 0: acknowledge it after commit; an enum wire_refusal:
      * acknowledge it with that error; DEVICE_LATER. NULL: 0. */
     int (*mail)(void *context, const struct wire_mail *mail);
-    /* What became of own messages. 0 or DEVICE_LATER. NULL: 0. */
+    /* What became of own messages; or that mail for this device was set aside (`user` is one's
+     * own). Only of those that have come further by it than storage.status_known says: receipts may
+     * come late and again, and what a person sees never goes back. 0 or DEVICE_LATER. NULL: 0. */
     int (*status)(void *context, const struct wire_status *status);
-    /* The answer to a send. Ok and the refusals are final. After stale, the owner encrypts the
-     * message for the devices in `stale`, keeps it under the same number and id, and calls
-     * device_retry; all later sends wait for that. Limited, overloaded, unavailable and internal
-     * are not told, the device tries again by itself. `sent` and `stale` are NULL for other codes.
+    /* The answer to a send. Ok (the state is sent, if no status has come before) and the refusals
+     * are final. After stale, the owner encrypts the message for the devices in `stale`, keeps it
+     * under the same number and id, and calls device_retry; all later sends wait for that. Limited,
+     * overloaded, unavailable and internal are not told, the device tries again by itself. `sent`
+     * and `stale` are NULL for other codes.
      */
     void (*answered)(void *context, uint64_t number, const struct wire_reply *reply,
                      const struct wire_sent_body *sent, const struct wire_stale_body *stale);

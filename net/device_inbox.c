@@ -8,6 +8,10 @@
  * order has an entry in `pending`; while an entry waits, up_to stays below it and what comes behind
  * it is acknowledged by itself. Entries go when their acknowledgement has been written.
  *
+ * A status tells of messages that have come further than what the owner has stored of them, or it
+ * is acknowledged untold: receipts that come late, or again after a failure of the node, change
+ * nothing.
+ *
  * Nothing is acknowledged before storage.commit has made it durable: acknowledgements are written
  * when output is taken, and an input has been committed before it ends.
  */
@@ -22,6 +26,7 @@
 #define PENDING_MIN 8
 #define SINGLES_MAX 512 /* in one frame, as wire.def bounds them */
 #define ERRORS_MAX 256
+#define STATUS_IDS_MAX 128 /* as well */
 
 static int add_pending(struct device *device, uint64_t cursor, unsigned refusal, bool settled) {
     if (device->pending_count == device->pending_capacity) {
@@ -89,15 +94,35 @@ int device_inbox_mail(struct device *device, const struct wire_mail *mail, uint6
     return take(device, mail->cursor, verdict);
 }
 
+/* Tells the owner of those messages that have come further by it. */
+static int tell_status(struct device *device, const struct wire_status *status) {
+    const struct device_storage *storage = device->config->storage;
+    struct wire_status news = *status;
+    struct wire_identity_list rest = status->ids;
+    struct wire_id ids[STATUS_IDS_MAX];
+    uint32_t count = 0;
+    if (device->config->events->status == NULL)
+        return 0;
+    if (storage->status_known == NULL || status->user == device->user)
+        return device->config->events->status(device->context, status);
+    while (count < STATUS_IDS_MAX && wire_next_identity(&rest, &ids[count])) {
+        unsigned known =
+            storage->status_known(device->context, &ids[count], status->user, status->device);
+        count += wire_state_rank(status->state) > wire_state_rank(known);
+    }
+    if (count == 0)
+        return 0;
+    news.ids = (struct wire_identity_list){.items = ids, .count = count};
+    return device->config->events->status(device->context, &news);
+}
+
 int device_inbox_status(struct device *device, const struct wire_status *status, uint64_t now_ms) {
     uint32_t delay = device->config->ack_delay_ms;
-    int verdict = 0;
     if (status->cursor == 0)
         return device_fail(device, DEVICE_END_PROTOCOL, 0, WIRE_CLOSE_BAD_FRAME);
     if (find_pending(device, status->cursor) != NULL)
         return 0;
-    if (device->config->events->status != NULL)
-        verdict = device->config->events->status(device->context, status);
+    int verdict = tell_status(device, status);
     want_ack(device, now_ms + (delay > 0 ? delay : ACK_DELAY_MS));
     return take(device, status->cursor, verdict);
 }

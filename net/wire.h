@@ -110,6 +110,11 @@ enum wire_kind {
  * and mailbox must agree on it. */
 bool wire_code_ends_send(unsigned code);
 
+/* How far a state (0: nothing is known yet) is on a message's way; what a person is shown only
+ * rises. What has arrived counts for more than that it will not: another device may have it, or
+ * have it by now. */
+unsigned wire_state_rank(unsigned state);
+
 /* "send", or "unknown". */
 const char *wire_kind_name(unsigned kind);
 

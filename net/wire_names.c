@@ -36,6 +36,23 @@ bool wire_code_ends_send(unsigned code) {
     }
 }
 
+unsigned wire_state_rank(unsigned state) {
+    switch (state) {
+    case 0:
+        return 0;
+    case WIRE_STATE_SENT:
+        return 1;
+    case WIRE_STATE_DELIVERED:
+        return 3;
+    case WIRE_STATE_READ:
+        return 4;
+    case WIRE_STATE_PLAYED:
+        return 5;
+    default:
+        return 2; /* this device will not have it */
+    }
+}
+
 const char *wire_kind_name(unsigned kind) {
     switch (kind) {
 #define FRAME(upper, name, number, direction, doc) \

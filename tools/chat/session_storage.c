@@ -77,6 +77,15 @@ static bool know_mail(void *context, uint64_t sender, uint32_t sender_device,
     return store_has(session->store, sender, sender_device, id);
 }
 
+/* One state is kept for all devices of a person. */
+static unsigned know_status(void *context, const struct wire_id *id, uint64_t user,
+                            uint32_t device) {
+    struct session *session = context;
+    (void)user;
+    (void)device;
+    return store_state(session->store, id);
+}
+
 /* ---------------------------------------------------------------- sending */
 
 /* The message that goes out next; the device wants it to stay until it has been written. */
@@ -267,6 +276,7 @@ const struct device_storage session_storage = {
     .cursor_save = save_cursor,
     .commit = commit,
     .mail_known = know_mail,
+    .status_known = know_status,
     .outbox_read = read_outbox,
 };
 

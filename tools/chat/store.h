@@ -183,6 +183,9 @@ void store_set_answered(struct store *store, uint64_t number, unsigned state, un
 /* Fails all messages that wait for this number, or in this chat. */
 void store_fail_phone(struct store *store, const char *phone, unsigned code);
 void store_fail_chat(struct store *store, uint64_t chat, unsigned code);
+/* How far an own message has come, with whichever of the person's devices it is furthest; 0: none.
+ */
+unsigned store_state(struct store *store, const struct wire_id *id);
 /* What was heard of an own message; goes forward only. */
 void store_advance(struct store *store, const struct wire_id *id, unsigned state);
 /* Takes an own message out of those whose state has changed; 0: no more. *lost: there were more

@@ -33,23 +33,6 @@ void store_resolve_phone(struct store *store, const char *phone, uint64_t user) 
 
 /* ---------------------------------------------------------------- states */
 
-static unsigned rank_of(unsigned state) {
-    switch (state) {
-    case 0:
-        return 0;
-    case WIRE_STATE_SENT:
-        return 1;
-    case WIRE_STATE_DELIVERED:
-        return 3;
-    case WIRE_STATE_READ:
-        return 4;
-    case WIRE_STATE_PLAYED:
-        return 5;
-    default:
-        return 2; /* this device will not have it; another one may */
-    }
-}
-
 static void note_changed(struct store *store, int64_t row) {
     if (store->changed_count < STORE_CHANGED_MAX)
         store->changed[store->changed_count++] = row;
@@ -66,24 +49,36 @@ int64_t store_next_changed(struct store *store, bool *lost) {
 }
 
 bool store_state_reached(unsigned state, unsigned goal) {
-    return rank_of(state) >= rank_of(goal) && (rank_of(state) != 2 || state == goal);
+    return wire_state_rank(state) >= wire_state_rank(goal) &&
+           (wire_state_rank(state) != 2 || state == goal);
+}
+
+/* The row of an own message, and its state; 0: there is none. */
+static uint64_t find_own(struct store *store, const struct wire_id *id, unsigned *state) {
+    sqlite3_stmt *statement = store_keep(store, STATEMENT_STATE_READ,
+                                         "SELECT row, state FROM message WHERE own AND id = ?");
+    uint64_t row = 0;
+    store_bind_bytes(statement, 1, id->bytes, WIRE_ID_BYTES);
+    if (store_step(store, statement)) {
+        row = (uint64_t)sqlite3_column_int64(statement, 0);
+        *state = (unsigned)sqlite3_column_int(statement, 1);
+    }
+    if (statement != NULL)
+        sqlite3_reset(statement);
+    return row;
+}
+
+unsigned store_state(struct store *store, const struct wire_id *id) {
+    unsigned state = 0;
+    return find_own(store, id, &state) != 0 ? state : 0;
 }
 
 void store_advance(struct store *store, const struct wire_id *id, unsigned state) {
-    sqlite3_stmt *statement = store_keep(store, STATEMENT_STATE_READ,
-                                         "SELECT row, state FROM message WHERE own AND id = ?");
-    store_bind_bytes(statement, 1, id->bytes, WIRE_ID_BYTES);
-    if (!store_step(store, statement)) {
-        if (statement != NULL)
-            sqlite3_reset(statement);
+    unsigned old = 0;
+    uint64_t row = find_own(store, id, &old);
+    if (row == 0 || wire_state_rank(state) <= wire_state_rank(old))
         return;
-    }
-    uint64_t row = (uint64_t)sqlite3_column_int64(statement, 0);
-    unsigned old = (unsigned)sqlite3_column_int(statement, 1);
-    sqlite3_reset(statement);
-    if (rank_of(state) <= rank_of(old))
-        return;
-    statement =
+    sqlite3_stmt *statement =
         store_keep(store, STATEMENT_STATE_WRITE, "UPDATE message SET state = ? WHERE row = ?");
     store_bind(statement, 1, state);
     store_bind(statement, 2, row);

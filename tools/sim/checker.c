@@ -246,9 +246,10 @@ static unsigned place_in_user(const struct world *world, const struct client *cl
     return world->users[client->user].devices[0] == client->index ? 0 : 1;
 }
 
-static void target_status(struct world *world, struct client *client, uint32_t index,
-                          struct target *target, unsigned state) {
-    unsigned place = place_in_user(world, client);
+/* What is said must have happened, whether it is shown or not. */
+static void look_at_status(struct world *world, struct client *client, uint32_t index,
+                           struct target *target, unsigned state) {
+    unsigned shown = target->state_unsaved[place_in_user(world, client)];
     checker_exercised(world, PROMISE_RECEIPTS_TRUE);
     if (state == WIRE_STATE_DELIVERED && !target->shown)
         checker_broken(world, PROMISE_RECEIPTS_TRUE,
@@ -264,17 +265,22 @@ static void target_status(struct world *world, struct client *client, uint32_t i
         checker_broken(world, PROMISE_RECEIPTS_TRUE,
                        "message %u is said to have expired for device %u, and is not old", index,
                        target->client);
-    if (state > WIRE_STATE_PLAYED) {
+    if (state > WIRE_STATE_PLAYED)
         target->excused = true;
+    if (wire_state_rank(state) >= wire_state_rank(shown))
         return;
-    }
-    if (state < target->state[place])
-        world->checker.receipts_late++;
-    if (state > target->state[place])
-        target->state[place] = (uint8_t)state;
+    world->checker.receipts_late++;
+    checker_exercised(world, PROMISE_RECEIPTS_FORWARD);
 }
 
-void checker_status(struct world *world, struct client *client, const struct wire_status *status) {
+static bool is_about(const struct world *world, const struct target *target, uint64_t user,
+                     uint32_t device) {
+    const struct client *at = &world->clients[target->client];
+    return user == world->users[at->user].id && (device == 0 || device == at->number);
+}
+
+void checker_status_came(struct world *world, struct client *client,
+                         const struct wire_status *status) {
     struct wire_identity_list ids = status->ids;
     struct wire_id id;
     journal_add(&world->journal, world->now_ns, "status", client->index, status->state,
@@ -287,13 +293,54 @@ void checker_status(struct world *world, struct client *client, const struct wir
                            "device %u hears of a message that is not its user's", client->index);
             continue;
         }
-        for (unsigned i = 0; i < message->target_count; i++) {
-            const struct client *at = &world->clients[message->targets[i].client];
-            if (status->user == world->users[at->user].id &&
-                (status->device == 0 || status->device == at->number))
-                target_status(world, client, index, &message->targets[i], (unsigned)status->state);
-        }
+        for (unsigned i = 0; i < message->target_count; i++)
+            if (is_about(world, &message->targets[i], status->user, status->device))
+                look_at_status(world, client, index, &message->targets[i], status->state);
     }
+}
+
+static void show_status(struct world *world, struct client *client, struct status_news news,
+                        unsigned state) {
+    struct target *target = &world->checker.messages[news.message].targets[news.target];
+    uint8_t *shown = &target->state_unsaved[place_in_user(world, client)];
+    if (wire_state_rank(state) < wire_state_rank(*shown))
+        checker_broken(world, PROMISE_RECEIPTS_FORWARD,
+                       "device %u shows message %u as %s at device %u, after %s", client->index,
+                       news.message, wire_state_name(state), target->client,
+                       wire_state_name(*shown));
+    *shown = (uint8_t)state;
+    client_note_status(client, news);
+}
+
+void checker_status(struct world *world, struct client *client, const struct wire_status *status) {
+    struct wire_identity_list ids = status->ids;
+    struct wire_id id;
+    uint32_t index = 0;
+    while (wire_next_identity(&ids, &id)) {
+        const struct message_record *message = find_id(world, &id, &index);
+        for (unsigned i = 0; message && i < message->target_count; i++)
+            if (is_about(world, &message->targets[i], status->user, status->device))
+                show_status(world, client, (struct status_news){index, i}, status->state);
+    }
+}
+
+unsigned checker_status_known(struct world *world, const struct client *client,
+                              const struct wire_id *id, uint64_t user, uint32_t device) {
+    const struct message_record *message = find_id(world, id, NULL);
+    for (unsigned i = 0; message && i < message->target_count; i++)
+        if (is_about(world, &message->targets[i], user, device))
+            return message->targets[i].state_unsaved[place_in_user(world, client)];
+    return 0;
+}
+
+void checker_status_kept(struct world *world, const struct client *client, struct status_news news,
+                         bool kept) {
+    struct target *target = &world->checker.messages[news.message].targets[news.target];
+    unsigned place = place_in_user(world, client);
+    if (kept)
+        target->state[place] = target->state_unsaved[place];
+    else
+        target->state_unsaved[place] = target->state[place];
 }
 
 /* --- the end ------------------------------------------------------------------------------------
@@ -316,13 +363,13 @@ void checker_crash(struct world *world) {
     checker_exercised(world, PROMISE_COMES_BACK);
 }
 
-/* Is there a device of the sender that has not heard of this state? */
+/* Is there a device of the sender that does not show this state? */
 static bool lacks_state(const struct world *world, const struct message_record *message,
                         const struct target *target, unsigned state) {
     unsigned devices = world->users[world->clients[message->sender].user].device_count;
     bool lacks = false;
     for (unsigned i = 0; i < devices; i++)
-        lacks |= target->state[i] < state;
+        lacks |= wire_state_rank(target->state[i]) < wire_state_rank(state);
     return lacks && !target->copy && target->shown;
 }
 
@@ -381,7 +428,7 @@ static void conclude_target(struct world *world, uint32_t index, const struct ta
         checker_exercised(world, PROMISE_RECEIPTS_COMPLETE);
     if (lacks_receipt(world, message, target))
         checker_broken(world, PROMISE_RECEIPTS_COMPLETE,
-                       "message %u was %s on device %u, and its sender's devices heard %u and %u",
+                       "message %u was %s on device %u, and its sender's devices show %u and %u",
                        index, target->read ? "read" : "delivered", target->client, target->state[0],
                        target->state[1]);
 }

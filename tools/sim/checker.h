@@ -45,7 +45,9 @@ struct target {
     bool excused;          /* its sender was told that it will not come, or nobody has to be */
     bool old;              /* a month has passed over it: it may expire */
     bool receipt_old;      /* ... over its receipt, which goes silently */
-    uint8_t state[2];      /* the highest status that each of the sender's devices has heard */
+    /* What each of the sender's devices shows its person of it: an enum wire_state; as it is stored
+     * durably, and as it will be with the next commit. */
+    uint8_t state[2], state_unsaved[2];
 };
 
 struct message_record {
@@ -66,7 +68,12 @@ struct checker {
     uint32_t count, capacity;
     struct promise promises[PROMISE_KINDS];
     uint64_t refused, stored_keys_peak;
-    uint64_t receipts_late; /* below what the same device had heard before: harmless */
+    uint64_t receipts_late; /* below what the same device shows: it must leave them out */
+};
+
+/* Of this message and target a device shows more than is durable. */
+struct status_news {
+    uint32_t message, target;
 };
 
 const char *promise_name(enum promise_kind kind);
@@ -90,7 +97,17 @@ bool checker_has(struct world *world, const struct client *client, const struct 
 /* A device shows a message. */
 void checker_shown(struct world *world, struct client *client, uint32_t message,
                    const struct wire_mail *mail);
+/* A status has come, before the device looks at it. */
+void checker_status_came(struct world *world, struct client *client,
+                         const struct wire_status *status);
+/* A device shows its person a status. */
 void checker_status(struct world *world, struct client *client, const struct wire_status *status);
+/* What it shows of this message. */
+unsigned checker_status_known(struct world *world, const struct client *client,
+                              const struct wire_id *id, uint64_t user, uint32_t device);
+/* What it shows of this message with this of its targets has become durable, or is as it was. */
+void checker_status_kept(struct world *world, const struct client *client, struct status_news news,
+                         bool kept);
 struct target *checker_target(struct world *world, const struct client *client, uint32_t message);
 /* The node is about to crash. */
 void checker_crash(struct world *world);

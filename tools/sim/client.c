@@ -151,6 +151,22 @@ static void on_cursor_save(void *context, uint64_t epoch, uint64_t cursor) {
     client->unsaved.cursor = cursor;
 }
 
+void client_note_status(struct client *client, struct status_news news) {
+    if (client->news_count == client->news_capacity) {
+        client->news_capacity = client->news_capacity ? 2 * client->news_capacity : 16;
+        client->news = realloc(client->news, client->news_capacity * sizeof(*client->news));
+        CHECK(client->news);
+    }
+    client->news[client->news_count++] = news;
+}
+
+/* What is shown of own messages since the last commit is durable now, or as if it never was. */
+static void keep_statuses(struct client *client, bool kept) {
+    for (unsigned i = 0; i < client->news_count; i++)
+        checker_status_kept(client->world, client, client->news[i], kept);
+    client->news_count = 0;
+}
+
 /* What came since the last commit is as if it never had. */
 static void roll_back(struct client *client) {
     struct world *world = client->world;
@@ -158,6 +174,7 @@ static void roll_back(struct client *client) {
     for (unsigned i = 0; i < client->shown_count; i++)
         checker_target(world, client, client->shown[i])->shown_pending = false;
     client->shown_count = 0;
+    keep_statuses(client, false);
     for (unsigned i = 0; i < world->client_count * world->user_count; i++)
         client->order[i].n = client->order[i].n_saved;
     for (uint64_t i = client->saved.send_low; i < client->saved.next_send; i++)
@@ -177,6 +194,7 @@ static int on_commit(void *context) {
         target->shown = true;
     }
     client->shown_count = 0;
+    keep_statuses(client, true);
     for (unsigned i = 0; i < world->client_count * world->user_count; i++)
         client->order[i].n_saved = client->order[i].n;
     for (uint64_t i = client->saved.send_low; i < client->saved.next_send; i++)
@@ -193,6 +211,12 @@ static bool on_mail_known(void *context, uint64_t sender, uint32_t sender_device
                           const struct wire_id *id) {
     struct client *client = context;
     return checker_has(client->world, client, id);
+}
+
+static unsigned on_status_known(void *context, const struct wire_id *id, uint64_t user,
+                                uint32_t device) {
+    struct client *client = context;
+    return checker_status_known(client->world, client, id, user, device);
 }
 
 static int on_outbox_read(void *context, uint64_t number, struct wire_send *send) {
@@ -286,6 +310,12 @@ static void on_pin(void *context, enum device_pin what, const struct certificate
     CHECK(what == DEVICE_PIN_FIRST);
 }
 
+static void on_trace(void *context, bool out, const struct wire_frame *frame) {
+    struct client *client = context;
+    if (!out && frame->kind == WIRE_STATUS)
+        checker_status_came(client->world, client, &frame->status);
+}
+
 static void on_random(void *context, void *bytes, size_t length) {
     random_fill(&((struct client *)context)->world->random_clients, bytes, length);
 }
@@ -298,6 +328,7 @@ static const struct device_storage device_storage = {
     .cursor_save = on_cursor_save,
     .commit = on_commit,
     .mail_known = on_mail_known,
+    .status_known = on_status_known,
     .outbox_read = on_outbox_read,
 };
 
@@ -309,6 +340,7 @@ static const struct device_events device_events = {
     .answered = on_answered,
     .replied = on_replied,
     .closed = on_closed,
+    .trace = on_trace,
 };
 
 static const struct device_config device_config = {
@@ -555,5 +587,6 @@ void client_finish(struct client *client) {
     free(client->n);
     free(client->order);
     free(client->shown);
+    free(client->news);
     free(client->body);
 }

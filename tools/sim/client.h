@@ -14,6 +14,7 @@
 #define TERN_TOOLS_SIM_CLIENT_H
 
 #include "net/device.h"
+#include "tools/sim/checker.h"
 #include "tools/sim/network.h"
 #include "tools/sim/registration.h"
 
@@ -48,6 +49,8 @@ struct client {
     uint32_t *shown;            /* messages shown since the last commit */
     unsigned shown_count, shown_capacity;
     struct registration registration;
+    struct status_news *news; /* what is shown since then of own messages */
+    unsigned news_count, news_capacity;
     uint32_t receipt_ref; /* 0: none is on its way */
     uint32_t receipt_messages[16];
     unsigned receipt_count;
@@ -66,6 +69,9 @@ void client_leave(struct client *client, uint64_t until_ns);
 void client_hurry(struct client *client);
 /* Its last connection is broken on its side alone. */
 void client_vanish(struct client *client);
+
+/* It shows this, and has not committed it yet. */
+void client_note_status(struct client *client, struct status_news news);
 
 extern const struct link_user client_link_user;
 

@@ -73,6 +73,14 @@ static bool know_mail(void *context, uint64_t sender, uint32_t sender_device,
     return ((struct owner *)context)->known;
 }
 
+static unsigned know_status(void *context, const struct wire_id *id, uint64_t user,
+                            uint32_t device) {
+    struct owner *owner = context;
+    assert_int_equal(user, 43);
+    assert_int_equal(device, 1);
+    return wire_id_compare(id, &owner->known_id) == 0 ? owner->known_state : 0;
+}
+
 static int read_outbox(void *context, uint64_t number, struct wire_send *send) {
     struct owner *owner = context;
     static const struct wire_id none;
@@ -101,7 +109,11 @@ static int hear_mail(void *context, const struct wire_mail *mail) {
 
 static int hear_status(void *context, const struct wire_status *status) {
     struct owner *owner = context;
+    struct wire_identity_list rest = status->ids;
+    struct wire_id id;
     note(owner, "%s %d", wire_state_name(status->state), (int)status->cursor);
+    while (wire_next_identity(&rest, &id))
+        note(owner, "of %d", id.bytes[0]);
     return owner->verdict;
 }
 
@@ -161,6 +173,7 @@ static const struct device_storage all_storage = {
     .cursor_save = save_cursor,
     .commit = commit,
     .mail_known = know_mail,
+    .status_known = know_status,
     .outbox_read = read_outbox,
 };
 
@@ -314,9 +327,18 @@ struct wire_frame owner_mail(uint64_t cursor, const char *content) {
 }
 
 struct wire_frame owner_status(uint64_t cursor) {
+    static const struct wire_id id = {{5}};
     return (struct wire_frame){
         .kind = WIRE_STATUS,
-        .status = {.cursor = cursor, .state = WIRE_STATE_DELIVERED, .chat = 43, .user = 43},
+        .status =
+            {
+                .cursor = cursor,
+                .state = WIRE_STATE_DELIVERED,
+                .chat = 43,
+                .user = 43,
+                .device = 1,
+                .ids = {.items = &id, .count = 1},
+            },
     };
 }
 

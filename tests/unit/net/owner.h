@@ -31,6 +31,8 @@ struct owner {
     int commit_error;
     bool known;                              /* mail_known says yes */
     int verdict;                             /* what `mail` and `status` answer */
+    unsigned known_state;                    /* what status_known says ... */
+    struct wire_id known_id;                 /* ... of this message; 0 of others */
     struct wire_send sends[OWNER_SENDS_MAX]; /* by number; an id of zeros: none */
     struct wire_recipient recipients[OWNER_SENDS_MAX];
     uint64_t stale_version; /* of the last stale body */

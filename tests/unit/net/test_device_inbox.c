@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -214,7 +215,7 @@ static void status_waits_a_moment_for_its_acknowledgement(void **state) {
     struct owner *owner = *state;
     struct wire_frame status = owner_status(1);
     owner_hear(owner, &status);
-    owner_expect(owner, "delivered 1, cursor 1, commit");
+    owner_expect(owner, "delivered 1, of 5, cursor 1, commit");
     assert_int_equal(fake_node_count(&owner->node, WIRE_ACK), 0);
     assert_int_equal(device_deadline_ms(owner->device), owner->now_ms + 10);
     owner_tick(owner, owner->now_ms + 10);
@@ -239,6 +240,50 @@ static void mail_takes_a_waiting_status_along(void **state) {
     owner_hear(owner, &mail);
     assert_int_equal(fake_node_count(&owner->node, WIRE_ACK), 1);
     assert_int_equal(ack(owner, 0)->up_to, 2);
+}
+
+/* Late receipts are acknowledged, and change nothing that a person sees. */
+static void what_has_come_further_does_not_go_back(void **state) {
+    struct owner *owner = *state;
+    static const struct {
+        unsigned known, heard;
+        bool told;
+    } cases[] = {
+        {0, WIRE_STATE_DELIVERED, true},
+        {WIRE_STATE_SENT, WIRE_STATE_EXPIRED, true},
+        {WIRE_STATE_EXPIRED, WIRE_STATE_DELIVERED, true},
+        {WIRE_STATE_DELIVERED, WIRE_STATE_READ, true},
+        {WIRE_STATE_READ, WIRE_STATE_PLAYED, true},
+        {WIRE_STATE_DELIVERED, WIRE_STATE_DELIVERED, false},
+        {WIRE_STATE_DELIVERED, WIRE_STATE_EXPIRED, false},
+        {WIRE_STATE_READ, WIRE_STATE_DELIVERED, false},
+        {WIRE_STATE_PLAYED, WIRE_STATE_READ, false},
+        {WIRE_STATE_FAILED, WIRE_STATE_QUARANTINED, false},
+    };
+    owner->known_id = (struct wire_id){{5}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct wire_frame status = owner_status(i + 1);
+        char expected[64];
+        status.status.state = (uint16_t)cases[i].heard;
+        owner->known_state = cases[i].known;
+        owner_hear(owner, &status);
+        snprintf(expected, sizeof expected, "%s %d, of 5, cursor %d, commit",
+                 wire_state_name(cases[i].heard), (int)i + 1, (int)i + 1);
+        owner_expect(owner, cases[i].told ? expected : strchr(expected, 'c'));
+    }
+    owner_tick(owner, owner->now_ms + 10);
+    assert_int_equal(ack(owner, 0)->up_to, sizeof cases / sizeof *cases);
+}
+
+static void status_tells_of_those_alone_that_have_come_further(void **state) {
+    struct owner *owner = *state;
+    static const struct wire_id ids[] = {{{4}}, {{5}}, {{6}}};
+    struct wire_frame status = owner_status(1);
+    status.status.ids = (struct wire_identity_list){.items = ids, .count = 3};
+    owner->known_id = ids[1];
+    owner->known_state = WIRE_STATE_READ;
+    owner_hear(owner, &status);
+    owner_expect(owner, "delivered 1, of 4, of 6, cursor 1, commit");
 }
 
 static void empty_is_told(void **state) {
@@ -340,6 +385,8 @@ int main(void) {
         TEST(status_waits_a_moment_for_its_acknowledgement),
         TEST(acknowledgement_of_a_status_rides_with_a_send),
         TEST(mail_takes_a_waiting_status_along),
+        TEST(what_has_come_further_does_not_go_back),
+        TEST(status_tells_of_those_alone_that_have_come_further),
         TEST(empty_is_told),
         TEST(next_hello_names_epoch_and_cursor),
         TEST(restarted_program_resumes_from_what_it_saved),
