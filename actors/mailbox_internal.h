@@ -127,13 +127,14 @@ struct sent {
     uint64_t sequence;
     struct message *send; /* OPEN, SETTLED: the MAILBOX_SEND */
     uint32_t opened_ms;
-    uint8_t state;   /* enum sent_state */
-    uint8_t phase;   /* enum sent_phase */
-    uint8_t code;    /* SETTLED, ANSWERED: an enum wire_code */
-    uint8_t attempt; /* tells late answers apart */
-    uint8_t tries;   /* deliveries to mailboxes that failed */
-    uint8_t waits;   /* OPEN: not yet sent, the peer is being met */
-    uint8_t again;   /* it may have been delivered before */
+    uint32_t delivered; /* SETTLED, ANSWERED: this device of the peer has it; 0: not known */
+    uint8_t state;      /* enum sent_state */
+    uint8_t phase;      /* enum sent_phase */
+    uint8_t code;       /* SETTLED, ANSWERED: an enum wire_code */
+    uint8_t attempt;    /* tells late answers apart */
+    uint8_t tries;      /* deliveries to mailboxes that failed */
+    uint8_t waits;      /* OPEN: not yet sent, the peer is being met */
+    uint8_t again;      /* it may have been delivered before */
 };
 _Static_assert(sizeof(struct sent) <= 64, "a window is small");
 

@@ -28,6 +28,11 @@
  * (mailbox_deliver.c), so that `full` is only said of what no device has. A device that does not
  * tell its send_low is not held up, and its order in that one case not kept.
  *
+ * A message that was acknowledged while it was held is delivered as soon as it is sent. The status
+ * that says so is in memory alone for a while, and nobody would say it again if this mailbox failed
+ * then; so the answer says it, too. One's own other devices have it in their queues before the copy
+ * of the message, and the answer waits for that.
+ *
  * `ok_below` is the mark that is made durable, with whatever else is written: all below was
  * answered ok or is settled for the device, so a retry of it is answered ok. It may lag: then a
  * message is delivered once more, and dropped by the device that has it.
@@ -46,7 +51,7 @@
 #define NUMBER_MAX ((1ull << NUMBER_BITS) - 1)
 #define RETRY_AFTER_MS 500
 #define RETRY_AFTER_REFUSAL_MS 100
-#define SHORT_BODY_BYTES_MAX 32u /* a body of two numbers, at most 19 */
+#define SHORT_BODY_BYTES_MAX 32u /* a body of three numbers, at most 24 */
 
 /* --- the window --- */
 
@@ -212,10 +217,12 @@ static struct message *short_answer(struct wire_writer *writer) {
     return message;
 }
 
-static void answer_ok(const struct message *send, uint64_t time_ms, uint64_t sequence) {
+static void answer_ok(const struct message *send, uint64_t time_ms, uint64_t sequence,
+                      uint32_t delivered) {
     struct wire_writer writer;
     struct message *message = short_answer(&writer);
-    struct wire_sent_body body = {.time_ms = time_ms, .sequence = sequence};
+    struct wire_sent_body body = {
+        .time_ms = time_ms, .sequence = sequence, .delivered_device = delivered};
     CHECK(wire_write_sent_body(&writer, &body) == 0);
     answer_with(
         send, message,
@@ -250,7 +257,7 @@ static void tell(struct sends *sends) {
         if (sent->state != SENT_SETTLED)
             break;
         if (sent->code == WIRE_CODE_OK)
-            answer_ok(sent->send, sent->time_ms, sent->sequence);
+            answer_ok(sent->send, sent->time_ms, sent->sequence, sent->delivered);
         else
             answer(sent->send, sent->code, 0, NULL);
         close(sends, sent, SENT_ANSWERED);
@@ -349,6 +356,8 @@ void mailbox_settled(struct mailbox *mailbox, const struct mailbox_settled *sett
         return;
     }
     leave_peer(mailbox, sent, false);
+    if (settled->acknowledged)
+        sent->delivered = settled->recipient.device;
     if (settled->acknowledged)
         mailbox_status_own(mailbox, WIRE_STATE_DELIVERED, settled->recipient.user,
                            settled->recipient, actor_wall_ms(), sent->id);
@@ -479,7 +488,7 @@ static void take_known(struct mailbox *mailbox, struct device *device, struct me
     struct sent *sent = mailbox_sent_find(sends, send->number);
     actor_count("send_repeated", 1);
     if (!sent && send->number < sends->ok_below) {
-        answer_ok(*message, actor_wall_ms(), 0);
+        answer_ok(*message, actor_wall_ms(), 0, 0);
     } else if (!sent) {
         answer(*message, WIRE_CODE_EXPIRED, 0, NULL);
     } else if (memcmp(sent->id, send->id, sizeof(sent->id)) != 0) {
@@ -489,7 +498,7 @@ static void take_known(struct mailbox *mailbox, struct device *device, struct me
         open->connection = send->connection;
         open->ref = send->ref;
     } else if (sent->state == SENT_ANSWERED && sent->code == WIRE_CODE_OK) {
-        answer_ok(*message, sent->time_ms, sent->sequence);
+        answer_ok(*message, sent->time_ms, sent->sequence, sent->delivered);
     } else if (sent->state == SENT_ANSWERED) {
         answer(*message, sent->code, 0, NULL);
     } else if (sends->retry_low < send->number) {

@@ -150,11 +150,12 @@ struct device_events {
      * own). Only of those that have come further by it than storage.status_known says: receipts may
      * come late and again, and what a person sees never goes back. 0 or DEVICE_LATER. NULL: 0. */
     int (*status)(void *context, const struct wire_status *status);
-    /* The answer to a send. Ok (the state is sent, if no status has come before) and the refusals
-     * are final. After stale, the owner encrypts the message for the devices in `stale`, keeps it
-     * under the same number and id, and calls device_retry; all later sends wait for that. Limited,
-     * overloaded, unavailable and internal are not told, the device tries again by itself. `sent`
-     * and `stale` are NULL for other codes.
+    /* The answer to a send. Ok and the refusals are final. With ok the state is sent, or with
+     * sent->delivered_device delivered, if no status has said more before: a node may fail before
+     * it has said so by a status. After stale, the owner encrypts the message for the devices in
+     * `stale`, keeps it under the same number and id, and calls device_retry; all later sends wait
+     * for that. Limited, overloaded, unavailable and internal are not told, the device tries again
+     * by itself. `sent` and `stale` are NULL for other codes.
      */
     void (*answered)(void *context, uint64_t number, const struct wire_reply *reply,
                      const struct wire_sent_body *sent, const struct wire_stale_body *stale);

@@ -166,8 +166,9 @@ static void hear_answer(void *context, uint64_t number, const struct wire_reply 
         return;
     }
     if (sent != NULL)
-        store_set_answered(session->store, number, WIRE_STATE_SENT, 0, sent->time_ms,
-                           sent->sequence);
+        store_set_answered(session->store, number,
+                           sent->delivered_device != 0 ? WIRE_STATE_DELIVERED : WIRE_STATE_SENT, 0,
+                           sent->time_ms, sent->sequence);
     else
         store_set_answered(session->store, number, WIRE_STATE_FAILED, reply->code, 0, 0);
     session->news |= SESSION_STATUS;

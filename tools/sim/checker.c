@@ -373,10 +373,24 @@ static bool lacks_state(const struct world *world, const struct message_record *
     return lacks && !target->copy && target->shown;
 }
 
+/* Delivered is a message that any of the person's devices has. */
+static bool lacks_delivered(const struct world *world, const struct message_record *message) {
+    unsigned devices = world->users[world->clients[message->sender].user].device_count;
+    unsigned told = 0;
+    for (unsigned i = 0; i < message->target_count; i++)
+        for (unsigned j = 0; !message->targets[i].copy && j < devices; j++)
+            if (wire_state_rank(message->targets[i].state[j]) >=
+                wire_state_rank(WIRE_STATE_DELIVERED))
+                told |= 1u << j;
+    return told != (1u << devices) - 1;
+}
+
 static bool lacks_receipt(const struct world *world, const struct message_record *message,
                           const struct target *target) {
-    unsigned due = target->read ? WIRE_STATE_READ : WIRE_STATE_DELIVERED;
-    return !target->excused && !target->receipt_old && lacks_state(world, message, target, due);
+    if (target->excused || target->receipt_old || target->copy || !target->shown)
+        return false;
+    return target->read ? lacks_state(world, message, target, WIRE_STATE_READ)
+                        : lacks_delivered(world, message);
 }
 
 /* Of a copy that expires nobody is told; nor of anything when what tells of it has expired, too. */

@@ -72,6 +72,18 @@ static void a_retry_of_an_open_send_is_answered_in_its_place(void **state) {
     assert_null(phone_mail(&bob, NULL));
 }
 
+/* The status that says so may be lost with the sender's mailbox. */
+static void the_answer_says_that_the_message_is_delivered(void **state) {
+    phone_attach(&bob, BOB, 1);
+    uint64_t held = phone_send_number(&ann, 1, BOB, "held");
+    phone_ack(&bob, phone_expect(&bob, "held"));
+    assert_int_equal(sent_in(&ann, held).delivered_device, 1);
+    assert_int_equal(sent_in(&ann, phone_send_number(&ann, 1, BOB, "held")).delivered_device, 1);
+    phone_leave(&bob);
+    uint64_t stored = phone_send_number(&ann, 2, BOB, "stored");
+    assert_int_equal(sent_in(&ann, stored).delivered_device, 0);
+}
+
 static void nothing_overtakes_what_was_refused_for_now(void **state) {
     struct message *stale = phone_compose(&ann, 1, BOB, "one");
     message_as(stale, struct mailbox_send)->version = 9;
@@ -330,6 +342,7 @@ int main(void) {
         TEST(a_retry_gets_the_same_answer_and_is_delivered_once),
         TEST(another_message_under_a_used_number_is_refused),
         TEST(a_retry_of_an_open_send_is_answered_in_its_place),
+        TEST(the_answer_says_that_the_message_is_delivered),
         TEST(nothing_overtakes_what_was_refused_for_now),
         TEST(what_was_sent_behind_a_refusal_is_refused_with_it),
         TEST(final_answers_come_in_the_order_of_the_numbers),
