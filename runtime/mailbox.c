@@ -151,11 +151,17 @@ int actor_send(struct actor_id to, struct message **message) {
         return elsewhere ? send_elsewhere(shard, id_shard(to), to, NULL, message)
                          : send_stale(shard, to, message);
     }
-    if (unlikely(mailbox_is_full(actor, message_bytes(sent))))
+    uint32_t bytes = message_bytes(sent);
+    if (unlikely(mailbox_is_full(actor, bytes)))
         return -ENOBUFS;
-    message_claim(&sent);
+    /* Its own address is no local variable's: those whose address is taken live in memory. */
+    message_claim(message);
+    sent = *message;
     *message = NULL;
-    sign(shard, sent, to, NULL);
+    mailbox_sign_sized(shard, sent, to, 0, bytes);
+    sent->to_class = NULL;
+    if (unlikely(shard->traces.count))
+        trace_sent(shard, sent);
     mailbox_put(shard, actor, sent);
     return 0;
 }

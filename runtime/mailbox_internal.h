@@ -7,15 +7,19 @@
 #include "runtime/scheduler_internal.h"
 
 /* What every message bears that the running actor sends; whoever sends it adds what its kind has.
- */
-static inline void mailbox_sign(struct shard *shard, struct message *message, struct actor_id to,
-                                uint16_t flags) {
-    message_unhold(message);
+ * `bytes` are message_bytes of it. */
+static inline void mailbox_sign_sized(struct shard *shard, struct message *message,
+                                      struct actor_id to, uint16_t flags, uint32_t bytes) {
+    message_unhold_here(shard, message);
     message->to = to;
     message->from.bits = shard->running.actor ? shard->running.actor->id : 0;
     message->sent_ns = shard->now_ns;
     message->flags = flags;
-    message->allocated_bytes = message_bytes(message);
+    message->allocated_bytes = bytes;
+}
+static inline void mailbox_sign(struct shard *shard, struct message *message, struct actor_id to,
+                                uint16_t flags) {
+    mailbox_sign_sized(shard, message, to, flags, message_bytes(message));
 }
 
 /* Would a message of so many bytes be beyond a bound? */

@@ -247,7 +247,15 @@ bool shard_await_arrivals(struct shard *shard, uint64_t ns);
 void shard_inbox_push(struct shard *shard, struct message *message);
 /* Any thread: after something was published for it. True if it slept. */
 bool shard_wake_if_asleep(struct shard *shard);
-void shard_enqueue(struct shard *shard, struct actor *actor);
+static inline void shard_enqueue(struct shard *shard, struct actor *actor) {
+    actor->flags |= ACTOR_IS_QUEUED;
+    actor->run_next = NULL;
+    if (shard->run_tail)
+        shard->run_tail->run_next = actor;
+    else
+        shard->run_head = actor;
+    shard->run_tail = actor;
+}
 /* The lane to another shard takes the message. */
 void shard_send_remote(struct shard *shard, unsigned to, struct message *message);
 
@@ -271,18 +279,31 @@ static inline struct actor *shard_actor(const struct shard *shard, struct actor_
 /* --- messages that an actor holds (message.c), on the way of each message
  * --------------------------------------------------------------------- */
 
-/* Off what holds it: it is given away, or put elsewhere. */
-static inline void message_unhold(struct message *message) {
-    struct shard *shard = shard_of_thread;
-    if (__builtin_expect(shard && shard->running.newest == message, 1)) {
-        shard->running.newest = NULL;
-    } else if (message->flags & MESSAGE_HELD) {
+/* Off the list that it is on, if it is on one. */
+static inline void message_unlist(struct message *message) {
+    if (message->flags & MESSAGE_HELD) {
         struct message **link = (struct message **)message->to.bits; /* what points to it */
         *link = message->next;
         if (message->next)
             message->next->to.bits = (uint64_t)link;
         message->flags &= (uint16_t)~MESSAGE_HELD;
     }
+}
+
+/* Off what holds it: it is given away, or put elsewhere. On the shard's own thread. */
+static inline void message_unhold_here(struct shard *shard, struct message *message) {
+    if (__builtin_expect(shard->running.newest == message, 1))
+        shard->running.newest = NULL;
+    else
+        message_unlist(message);
+}
+/* The same on any thread. */
+static inline void message_unhold(struct message *message) {
+    struct shard *shard = shard_of_thread;
+    if (__builtin_expect(shard != NULL, 1))
+        message_unhold_here(shard, message);
+    else
+        message_unlist(message);
 }
 
 /* message_destroy on a shard's thread. */

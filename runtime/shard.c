@@ -27,16 +27,6 @@
 /* --- the run queue
  * ----------------------------------------------------------------------------------- */
 
-void shard_enqueue(struct shard *shard, struct actor *actor) {
-    actor->flags |= ACTOR_IS_QUEUED;
-    actor->run_next = NULL;
-    if (shard->run_tail)
-        shard->run_tail->run_next = actor;
-    else
-        shard->run_head = actor;
-    shard->run_tail = actor;
-}
-
 static struct actor *dequeue(struct shard *shard) {
     struct actor *actor = shard->run_head;
     shard->run_head = actor->run_next;
