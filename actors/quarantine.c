@@ -7,12 +7,14 @@
 #include "storage/format.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LINE_BYTES CRASH_BLAME_BYTES_MAX
+#define ID_BYTES 16u
 
 /* Lines are compared as they were written: the hash in them stands for the content. */
 #define LINES_MAX (3 * QUARANTINE_ITEMS_MAX) /* an input is its line, its key and its address */
@@ -22,6 +24,9 @@ struct lines {
         char text[LINE_BYTES];
         uint64_t newest_ms;   /* Unix time of the newest record */
         atomic_bool forgiven; /* set once, by any thread; depends on nothing else: relaxed */
+        /* Of what is aside, to be asked before anything is hashed: */
+        uint8_t id[ID_BYTES]; /* of a mail */
+        uint64_t sequence;    /* of an entry */
     } items[LINES_MAX];
 };
 
@@ -123,6 +128,21 @@ static int visit(void *context, const char *path) {
     return 0;
 }
 
+/* A line that is cut or not ours names nothing that there is. */
+static void set_aside(struct quarantine *quarantine, const char *text) {
+    unsigned before = quarantine->aside.count;
+    if (before == QUARANTINE_ITEMS_MAX)
+        return;
+    add(&quarantine->aside, text, 0);
+    struct line *line = &quarantine->aside.items[before];
+    const char *id = strstr(text, " id="), *sequence = strstr(text, " sequence=");
+    if (id && strlen(id) > strlen(" id="))
+        sodium_hex2bin(line->id, sizeof(line->id), id + strlen(" id="), strcspn(id + 1, " ") - 3,
+                       NULL, NULL, NULL);
+    if (sequence)
+        line->sequence = strtoull(sequence + strlen(" sequence="), NULL, 10);
+}
+
 /* The clock may have been set since: no longer than it would be from now on. */
 static void refuse(struct quarantine *quarantine, const struct line *line,
                    struct quarantine_now now) {
@@ -147,9 +167,9 @@ struct quarantine *quarantine_read(const char *directory, struct quarantine_now 
         bool entry = begins(line->text, QUARANTINE_ENTRY);
         quarantine->mails += mail;
         quarantine->entries += entry;
-        if ((mail || entry) && quarantine->aside.count < QUARANTINE_ITEMS_MAX)
-            add(&quarantine->aside, line->text, 0);
-        else if (!mail && !entry && quarantine->refusal_count < QUARANTINE_ITEMS_MAX)
+        if (mail || entry)
+            set_aside(quarantine, line->text);
+        else if (quarantine->refusal_count < QUARANTINE_ITEMS_MAX)
             refuse(quarantine, line, now);
     }
     free(reading);
@@ -195,12 +215,22 @@ static bool has(const struct quarantine *quarantine, crash_describe_fn describe,
 }
 
 bool quarantine_has_mail(const struct quarantine *quarantine, const struct quarantine_mail *mail) {
-    return quarantine && quarantine->mails && has(quarantine, quarantine_describe_mail, mail);
+    bool maybe = false;
+    if (!quarantine || !quarantine->mails)
+        return false;
+    for (unsigned i = 0; i < quarantine->aside.count && !maybe; i++)
+        maybe = memcmp(quarantine->aside.items[i].id, mail->id, ID_BYTES) == 0;
+    return maybe && has(quarantine, quarantine_describe_mail, mail);
 }
 
 bool quarantine_has_entry(const struct quarantine *quarantine,
                           const struct quarantine_entry *entry) {
-    return quarantine && quarantine->entries && has(quarantine, quarantine_describe_entry, entry);
+    bool maybe = false;
+    if (!quarantine || !quarantine->entries)
+        return false;
+    for (unsigned i = 0; i < quarantine->aside.count && !maybe; i++)
+        maybe = quarantine->aside.items[i].sequence == entry->sequence;
+    return maybe && has(quarantine, quarantine_describe_entry, entry);
 }
 
 int quarantine_decode(const struct quarantine *quarantine, const struct quarantine_entry *entry,

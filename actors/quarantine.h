@@ -91,7 +91,8 @@ unsigned quarantine_refusals(const struct quarantine *quarantine);
 /* One line for people: what is the `index`-th refused. */
 const char *quarantine_refusal(const struct quarantine *quarantine, unsigned index);
 
-/* NULL has none. The content is hashed only when there are such on the list. */
+/* NULL has none. The content is hashed only when its id or sequence is on the list: records stay
+ * for long, and so does the list. */
 bool quarantine_has_mail(const struct quarantine *quarantine, const struct quarantine_mail *mail);
 bool quarantine_has_entry(const struct quarantine *quarantine,
                           const struct quarantine_entry *entry);
