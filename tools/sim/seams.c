@@ -34,6 +34,12 @@ static bool class_is(const struct actor_class *class, const char *name) {
     return strcmp(class->name, name) == 0;
 }
 
+/* Supervisors are the runtime's, and probes ours. */
+static bool is_the_products(const struct actor_class *class) {
+    return !class_is(class, "supervisor") && !class_is(class, "probe") &&
+           !class_is(class, "probe_sink");
+}
+
 /* Before each handler: it costs time, it is traced, and it may be made to fail. */
 static int sim_before_handler(void *context, const struct actor_class *class, uint16_t kind) {
     static const struct {
@@ -51,9 +57,9 @@ static int sim_before_handler(void *context, const struct actor_class *class, ui
     if (world->events < world->faults.due_first)
         return 0;
     for (size_t i = 0; i < sizeof(failing) / sizeof(failing[0]); i++)
-        if (class_is(class, failing[i].class) && world_fault(world, failing[i].fault))
-            return ACTOR_FAULT;
-    return 0;
+        if (class_is(class, failing[i].class))
+            return world_fault(world, failing[i].fault) ? ACTOR_FAULT : 0;
+    return is_the_products(class) && world_fault(world, FAULT_FAIL_OTHER) ? ACTOR_FAULT : 0;
 }
 
 /* --- signals ------------------------------------------------------------------------------------
