@@ -109,6 +109,7 @@ static void answer_rows(struct admin_session *session) {
     admin_put_uint(end, "actors_seen", gather->actors_seen);
     admin_put_uint(end, "actors_matched", gather->actors_matched);
     admin_put_uint(end, "window_ms", session->work.window_ms);
+    admin_put_uint(end, "scan_ns", gather->scan_ns_max);
     char note[160] = "";
     if (gather->answered < gather->shards)
         snprintf(note, sizeof(note), "%u of %u shards did not answer: they hang, see \"slow\"",

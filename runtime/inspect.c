@@ -50,6 +50,7 @@ struct inspection {
     const struct class_entry *class_last; /* what the filter by name said last */
     bool class_last_matches;
     uint64_t seen, matched;
+    uint64_t scan_ns; /* that its slices took */
     uint32_t candidate_count;
     struct candidate candidates[]; /* a heap, the worst first; query.rows of them */
 };
@@ -242,6 +243,7 @@ static void answer_and_free(struct shard *shard, struct inspection *inspection, 
     struct inspect_answer body = {.reference = inspection->reference,
                                   .actors_seen = inspection->seen,
                                   .actors_matched = inspection->matched,
+                                  .scan_ns = inspection->scan_ns,
                                   .error = error};
     struct blob *rows = error ? NULL : make_rows(shard, inspection, &body.row_count);
     answer(shard, inspection->asker, body, rows);
@@ -287,7 +289,9 @@ bool inspect_turn(struct shard *shard) {
     for (struct inspection **link = &inspections->first; *link;) {
         struct inspection *inspection = *link;
         int error = 0;
+        uint64_t begun_ns = shard->seams->monotonic_ns(shard->seams->context);
         enum progress progress = advance(shard, inspection, &error);
+        inspection->scan_ns += shard->seams->monotonic_ns(shard->seams->context) - begun_ns;
         if (progress == DONE) {
             *link = inspection->next;
             inspections->count--;

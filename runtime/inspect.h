@@ -108,6 +108,7 @@ struct inspect_gather {
     uint64_t shards_missing[4]; /* a bit each */
     int error;                  /* the first that a shard answered */
     uint64_t actors_seen, actors_matched;
+    uint64_t scan_ns_max; /* what the scan took of the shard where it took most: to ask seldom */
     enum inspect_order order;
     uint32_t rows_max, row_count;
     struct inspect_row *rows; /* from actor_allocate; best first */

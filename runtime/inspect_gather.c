@@ -67,6 +67,8 @@ bool inspect_gather_add(struct inspect_gather *gather, struct message *message) 
     gather->answered++;
     gather->actors_seen += answer->actors_seen;
     gather->actors_matched += answer->actors_matched;
+    if (answer->scan_ns > gather->scan_ns_max)
+        gather->scan_ns_max = answer->scan_ns;
     if (answer->error && !gather->error)
         gather->error = answer->error;
     if (answer->row_count)

@@ -25,6 +25,7 @@ void inspect_one_on_request(struct shard *shard, struct actor_id of, struct acto
 struct inspect_answer {
     uint64_t reference;
     uint64_t actors_seen, actors_matched;
+    uint64_t scan_ns;
     uint32_t shard;
     uint32_t row_count;
     int error;

@@ -5,6 +5,8 @@
  *     list ◄─(any key)── one actor         The node is asked again when its last answer is shown
  * and └────(Enter)────────►              the interval has passed: a slow node is asked less often.
  *
+ * A scan of a million actors is noticed: the interval grows with what the node says it took.
+ *
  * The screen is drawn into memory and written at once; the terminal is given back however it ends.
  */
 #include "tools/shell/shell.h"
@@ -18,7 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define INTERVAL_MS 2000
+#define INTERVAL_MS 2000u
+/* The node is asked so seldom that its answers take less than one part in so many of a shard's
+ * time; a scan also takes the caches from what runs, which costs as much again. */
+#define COST_PARTS 600u
 #define WINDOW_MS 1000 /* of what is counted, where the order needs a count */
 #define HEAD_LINES 3
 
@@ -46,7 +51,7 @@ struct live {
     char actor[64]; /* that is looked into; empty: the list */
     char note[256];
     bool waiting, paused;
-    uint64_t due_ms;
+    uint64_t due_ms; /* the next question */
 };
 
 static uint64_t now_ms(void) {
@@ -73,7 +78,6 @@ static int ask(struct live *live) {
     uint64_t window_ms = live->window_ms;
     parsed.count = 0;
     live->waiting = true;
-    live->due_ms = now_ms() + INTERVAL_MS;
     if (live->actor[0]) {
         parsed.command = command_find("info");
         add_text(&parsed, "actor", live->actor);
@@ -101,6 +105,11 @@ static void take_text(const struct admin_fields *fields, const char *name, char 
 
 static void answer_ends(struct live *live, const struct admin_reply *reply) {
     const struct admin_value *seen = admin_field_find(&reply->fields, "actors_seen");
+    const struct admin_value *scan = admin_field_find(&reply->fields, "scan_ns");
+    uint64_t interval_ms = INTERVAL_MS;
+    if (scan && scan->kind == ADMIN_UINT && scan->number / 1000000 * COST_PARTS > interval_ms)
+        interval_ms = scan->number / 1000000 * COST_PARTS;
+    live->due_ms = now_ms() + interval_ms;
     live->waiting = false;
     render_rows_clear(&live->shown);
     live->shown = live->coming;
