@@ -28,9 +28,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SPIN_BRIEF_NS 4000u
+#define SPIN_BRIEF_NS 10000u /* about what sleeping and being woken costs the two sides */
 #define SPIN_BRIEF_SKIPS_MAX 255u
-#define SPIN_PROBE_NS 60000u
+#define SPIN_PROBE_NS 100000u /* the other one's wake, and a few hundred messages handled */
 #define SPIN_PROBE_SKIPS_MAX 1023u
 #define SPIN_LOSSES_FREE 2u /* in a row: the other core may have been interrupted */
 #define SPIN_STREAK 16u     /* brief spins won in a row say that the last probe was worth it */
