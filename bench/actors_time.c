@@ -16,7 +16,7 @@ static struct {
     uint64_t left;
     double before_bytes;
     struct actor_id sleeper;
-    struct histogram wakes; /* the sleeper's, then shard 0's */
+    struct histogram wakes; /* the sleeper's shard's */
 } play;
 
 /* --- timers, all of one actor, the director: they never fire -----------------------------------
@@ -75,7 +75,8 @@ static const struct actor_class sleeper_class = {
     .handler_count = WAKE + 1,
 };
 
-static void waker_end(void) {
+/* On the sleeper's shard, whose the histogram is. */
+static void wakes_report(uint64_t zero) {
     stage_report(0, (double)histogram_quantile(&play.wakes, .5) / 1e3);
     stage_report(1, (double)histogram_quantile(&play.wakes, .99) / 1e3);
     stage_done();
@@ -84,7 +85,7 @@ static void waker_end(void) {
 /* The last one has been handled before the next would have been due. */
 static void waker_on_due(void *state, struct message **message) {
     if (!play.left--) {
-        waker_end();
+        stage_call(1, wakes_report, 0);
         return;
     }
     actor_timer_start(WAKE_EACH_MS, DUE, 0);
