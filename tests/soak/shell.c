@@ -5,7 +5,7 @@
  *
  *     soak-shell [-n ACTORS] [-w WINDOWS] [-c COMMAND] [-s SHELL]
  *
- * First the answers to COMMAND (top) are timed, then windows of ten seconds without the shell and
+ * First the answers to COMMAND (top) are timed, then windows of half a minute without the shell and
  * with its live screen take turns. The cost is told in messages per second of CPU time, so that
  * what else the machine does falls out.
  */
@@ -30,7 +30,7 @@ extern char **environ;
 
 #define PAIRS 64u /* that play ping-pong, on each shard */
 #define SPAWN_AT_ONCE 512u
-#define WINDOW_S 10.0
+#define WINDOW_S 30.0 /* longer than the screen waits between two questions */
 #define WINDOWS_MAX 200u
 #define ASKED 10u
 
