@@ -279,6 +279,24 @@ static bool is_about(const struct world *world, const struct target *target, uin
     return user == world->users[at->user].id && (device == 0 || device == at->number);
 }
 
+/* Mail for this user itself was set aside. */
+static bool is_aside(const struct world *world, const struct client *client,
+                     const struct wire_status *status) {
+    return status->state == WIRE_STATE_QUARANTINED && status->user == world->users[client->user].id;
+}
+
+static void look_at_aside(struct world *world, const struct client *client,
+                          const struct wire_id *id) {
+    uint32_t index = 0;
+    struct target *target =
+        find_id(world, id, &index) ? checker_target(world, client, index) : NULL;
+    if (target)
+        target->excused = true;
+    else
+        checker_broken(world, PROMISE_RECEIPTS_TRUE,
+                       "device %u hears that mail was set aside that is not for it", client->index);
+}
+
 void checker_status_came(struct world *world, struct client *client,
                          const struct wire_status *status) {
     struct wire_identity_list ids = status->ids;
@@ -286,6 +304,10 @@ void checker_status_came(struct world *world, struct client *client,
     journal_add(&world->journal, world->now_ns, "status", client->index, status->state,
                 status->device);
     while (wire_next_identity(&ids, &id)) {
+        if (is_aside(world, client, status)) {
+            look_at_aside(world, client, &id);
+            continue;
+        }
         uint32_t index = 0;
         struct message_record *message = find_id(world, &id, &index);
         if (!message || world->clients[message->sender].user != client->user) {
@@ -316,7 +338,7 @@ void checker_status(struct world *world, struct client *client, const struct wir
     struct wire_identity_list ids = status->ids;
     struct wire_id id;
     uint32_t index = 0;
-    while (wire_next_identity(&ids, &id)) {
+    while (!is_aside(world, client, status) && wire_next_identity(&ids, &id)) {
         const struct message_record *message = find_id(world, &id, &index);
         for (unsigned i = 0; message && i < message->target_count; i++)
             if (is_about(world, &message->targets[i], status->user, status->device))
