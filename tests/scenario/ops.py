@@ -12,6 +12,9 @@ import urllib.request
 
 from harness import ROOT, free_port, wait_until
 
+# Debian puts it where only root's PATH looks.
+HAPROXY = shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin") or "haproxy"
+
 OPS = os.path.join(ROOT, "tools/ops")
 
 
@@ -153,7 +156,7 @@ class Haproxy(Service):
                                ("127.0.0.1:7700", "127.0.0.1:%d" % node_port), ("inter 2s", "inter 100ms"),
                                ("maxconn 100000", "maxconn 1000")))
         # -W -S would be a master with a socket; here one process is enough.
-        super().__init__(directory, ["haproxy", "-db", "-f", "haproxy.cfg"], self.listens)
+        super().__init__(directory, [HAPROXY, "-db", "-f", "haproxy.cfg"], self.listens)
 
     def listens(self):
         try:
