@@ -107,7 +107,8 @@ static void node_reads(void) {
     struct flow *flow = &scene.link->up;
     size_t length = flow->arrived - flow->begin;
     assert_true(scene.length + length <= BYTES_MAX);
-    memcpy(scene.bytes + scene.length, flow->bytes + flow->begin, length);
+    if (length) /* else `bytes` may be NULL */
+        memcpy(scene.bytes + scene.length, flow->bytes + flow->begin, length);
     scene.length += length;
     network_read_up(&scene.world, scene.link, length);
 }
