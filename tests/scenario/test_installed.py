@@ -36,8 +36,8 @@ def test_install_puts_programs_pages_library_and_samples_and_nothing_else(prefix
     examples = "share/doc/tern-runtime/examples/"
     assert [path for path in found if path not in headers] == sorted(
         ["bin/" + name for name in INSTALLED] + ["share/man/man1/%s.1" % name for name in INSTALLED]
-        + ["lib/libtern-runtime.a", "lib/pkgconfig/tern-runtime.pc", "share/doc/tern/sms-print",
-           "share/doc/tern/tern.conf"]
+        + ["lib/libtern-runtime.a", "lib/pkgconfig/tern-runtime.pc", "share/bash-completion/completions/tern-shell",
+           "share/doc/tern/sms-print", "share/doc/tern/tern.conf"]
         + [examples + name for name in os.listdir(os.path.join(ROOT, "runtime/examples"))])
 
 
