@@ -32,6 +32,8 @@
 #define CODE_BELOW 1000000u
 #define PROGRAM_MS_MAX 30000u
 #define ANSWER_MS 3000u /* a slow program: the person is told that the code is on its way */
+#define REPLACE_MS \
+    5000u /* for an account to answer; a connection waits no longer (OPEN_TIMEOUT_MS) */
 #define UNAVAILABLE_MS 1000u
 
 enum number_step {
@@ -255,6 +257,8 @@ static void number_on_program_ended(void *state, struct message **message) {
             code_answer(&number->codes[i], ended->status == 0);
 }
 
+static void number_not_verified(struct number *number, int code);
+
 static void number_on_tick(void *state, struct message **message) {
     struct number *number = state;
     uint64_t reference = message_as(*message, struct actor_timer_fired)->argument;
@@ -262,6 +266,10 @@ static void number_on_tick(void *state, struct message **message) {
         answer_code((struct answer_to){number->registering.connection, number->registering.ref},
                     WIRE_CODE_UNAVAILABLE, UNAVAILABLE_MS);
         number_serve(number);
+    }
+    if (number->step == NUMBER_REPLACING && reference == number->references) {
+        actor_count("replace_unanswered", 1); /* whoever asks again learns whether it was done */
+        number_not_verified(number, WIRE_CODE_UNAVAILABLE);
     }
     for (unsigned i = 0; i < NUMBER_CODES_MAX; i++)
         if (number->codes[i].reference == reference)
@@ -363,6 +371,7 @@ static void number_replace(struct number *number) {
     memcpy(replace->key, number->verifying.key, sizeof(replace->key));
     memcpy(replace->name, number->verifying.name, sizeof(replace->name));
     number->step = NUMBER_REPLACING;
+    actor_timer_start(REPLACE_MS, NUMBER_TICK, number->references); /* the account may fail */
     if (actor_send_named(&account_class, number->user, &message)) {
         message_destroy(message);
         number_not_verified(number, WIRE_CODE_UNAVAILABLE);
