@@ -150,7 +150,7 @@ static int listen_on(unsigned short port) {
 int main(int count, char **arguments) {
     struct runtime_options options = {.root = &root};
     struct runtime *runtime;
-    listening_fd = listen_on(count > 1 ? (unsigned short)atoi(arguments[1]) : 0);
+    listening_fd = listen_on(count > 1 ? (unsigned short)strtoul(arguments[1], NULL, 10) : 0);
     signals_block(); /* before any thread is made */
     if (listening_fd < 0 || runtime_start(&options, &runtime) != 0) {
         perror("echo_server");
