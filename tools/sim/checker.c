@@ -358,6 +358,9 @@ unsigned checker_status_known(struct world *world, const struct client *client,
 void checker_status_kept(struct world *world, const struct client *client, struct status_news news,
                          bool kept) {
     struct target *target = &world->checker.messages[news.message].targets[news.target];
+    struct message_record *message = &world->checker.messages[news.message];
+    message->answer_lost |= message->answer_unsaved && !kept;
+    message->answer_unsaved = false;
     unsigned place = place_in_user(world, client);
     if (kept)
         target->state[place] = target->state_unsaved[place];
@@ -411,8 +414,10 @@ static bool lacks_receipt(const struct world *world, const struct message_record
                           const struct target *target) {
     if (target->excused || target->receipt_old || target->copy || !target->shown)
         return false;
-    return target->read ? lacks_state(world, message, target, WIRE_STATE_READ)
-                        : lacks_delivered(world, message);
+    if (target->read)
+        return lacks_state(world, message, target, WIRE_STATE_READ);
+    /* A node that failed at that time, too, knows of the message and no longer of its delivery. */
+    return !message->answer_lost && lacks_delivered(world, message);
 }
 
 /* Of a copy that expires nobody is told; nor of anything when what tells of it has expired, too. */

@@ -274,7 +274,8 @@ static int on_status(void *context, const struct wire_status *status) {
 /* The answer says that it is delivered: a status, like any other. */
 static void tell_delivered(struct client *client, uint32_t index, uint32_t device) {
     struct world *world = client->world;
-    const struct message_record *message = &world->checker.messages[index];
+    struct message_record *message = &world->checker.messages[index];
+    message->answer_unsaved = true;
     struct wire_status status = {
         .state = WIRE_STATE_DELIVERED,
         .user = world->users[message->to].id,
