@@ -20,7 +20,7 @@ import urllib.error
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-NODE, CHAT = "build/bin/tern-node", "build/bin/tern-chat"
+NODE, CHAT, SHELL = "build/bin/tern-node", "build/bin/tern-chat", "build/bin/tern-shell"
 PORT_DEFAULT = 7700
 METRICS_PORT_AFTER = 80  # 7780, as in the sample
 PORT_MAX = 65535 - METRICS_PORT_AFTER
@@ -113,7 +113,7 @@ def require_space(directory, megabytes):
 
 def build():
     """A release build of node and client, with progress on one line of a terminal."""
-    command = ["scons", "-Q", "-j%d" % (os.cpu_count() or 1), "mode=release", NODE, CHAT]
+    command = ["scons", "-Q", "-j%d" % (os.cpu_count() or 1), "mode=release", NODE, CHAT, SHELL]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
     terminal, lines = sys.stdout.isatty(), []
@@ -297,8 +297,9 @@ def tell(place, port, options, begin):
   chat         build/bin/tern-chat    in a second terminal, and in a third for a second person.
                The server is ws://127.0.0.1:%d; take any phone number, such as +15550001000.
                The verification code appears in this terminal and in %s/codes.
-  say hello    to %s, the echo contact, who answers everything.""" % (
-        begin, port, cluster_key(place), data, own, port, data, ECHO_PHONE))
+  say hello    to %s, the echo contact, who answers everything.
+  look inside  build/bin/tern-shell%s    (type help)""" % (
+        begin, port, cluster_key(place), data, own, port, data, ECHO_PHONE, "" if not own else own + "/node"))
 
 
 def parse_arguments():

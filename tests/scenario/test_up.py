@@ -45,7 +45,8 @@ def test_a_newcomer_starts_a_node_and_talks_to_echo(place, tmp_path):
     data, port = place
     status, out, err = up(data, "--port", str(port))
     assert status == 0, out + err
-    for told in ("ws://127.0.0.1:%d" % port, str(data), "tools/up --stop --data %s" % data, "build/bin/tern-chat"):
+    for told in ("ws://127.0.0.1:%d" % port, str(data), "tools/up --stop --data %s" % data, "build/bin/tern-chat",
+                 "build/bin/tern-shell --data %s/node" % data):
         assert told in out
     echo = re.search(r"say hello +to (\+\d+)", out).group(1)
 
@@ -55,6 +56,10 @@ def test_a_newcomer_starts_a_node_and_talks_to_echo(place, tmp_path):
     chat(home, "send", "--to", echo, "hello", "--wait", "read")
     answer = json.loads(chat(home, "receive", "--wait", "30", "--json"))
     assert (answer["from"], answer["text"]) == (echo, "echo: hello")
+
+    looked = subprocess.run([os.path.join(ROOT, "build/bin/tern-shell"), "--data", str(data / "node"), "-c", "node"],
+                            capture_output=True, text=True, timeout=30, check=False)
+    assert looked.returncode == 0 and "tern" in looked.stdout, looked.stderr
 
     # Again while it is up: it says so, and disturbs nothing.
     pid = (data / "node.pid").read_text()
