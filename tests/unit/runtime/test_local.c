@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,13 +19,16 @@
 #include <cmocka.h>
 
 static int listening = -1;
-static struct local_peer peer;
+static atomic_uint peer_uid, peer_pid; /* of who was accepted last, for the test's thread */
 static char folder[256];
 
 static void on_waits(void *state, struct message **message) {
     struct socket_id socket;
+    struct local_peer peer;
     assert_int_equal(message_as(*message, struct local_waits)->listening_fd, listening);
     assert_int_equal(local_accept(listening, &peer, &socket), 0);
+    atomic_store(&peer_uid, (unsigned)peer.uid);
+    atomic_store(&peer_pid, (unsigned)peer.pid);
     assert_int_equal(local_accept(listening, &peer, &socket), -EAGAIN);
     assert_int_equal(local_watch(listening), 0);
 }
@@ -73,8 +77,8 @@ static void serve_on(const struct reactor_ops *reactor) {
         client_write(fd, "hello", 5);
         client_read(fd, got, 5);
         assert_memory_equal(got, "hello", 5);
-        assert_int_equal(peer.uid, getuid());
-        assert_int_equal(peer.pid, getpid());
+        assert_int_equal(atomic_load(&peer_uid), getuid());
+        assert_int_equal(atomic_load(&peer_pid), getpid());
         close(fd);
     }
     scene_stop(&scene);
