@@ -60,6 +60,7 @@ struct message_record {
     bool crossed; /* a crash met it told and undelivered */
     /* Its answer said that it is delivered, and is not durable on the device; was lost there. */
     bool answer_unsaved, answer_lost;
+    bool answer_told; /* its answer said that it is delivered */
     unsigned answers;
     unsigned target_count;
     struct target targets[MESSAGE_TARGETS_MAX];

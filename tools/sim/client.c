@@ -275,7 +275,7 @@ static int on_status(void *context, const struct wire_status *status) {
 static void tell_delivered(struct client *client, uint32_t index, uint32_t device) {
     struct world *world = client->world;
     struct message_record *message = &world->checker.messages[index];
-    message->answer_unsaved = true;
+    message->answer_unsaved = message->answer_told = true;
     struct wire_status status = {
         .state = WIRE_STATE_DELIVERED,
         .user = world->users[message->to].id,
