@@ -128,12 +128,12 @@ void connection_handshake_over(struct connection *connection) {
     atomic_fetch_sub_explicit(&node_current()->handshakes_now, 1, memory_order_relaxed);
 }
 
-static void detach(struct connection *connection) {
+static void detach(struct connection *connection, bool device_left) {
     if (!connection->mailbox.bits)
         return;
     struct message *message = message_create(MAILBOX_DETACH, sizeof(struct mailbox_detach));
-    *message_as(message, struct mailbox_detach) =
-        (struct mailbox_detach){.connection = connection->self, .device = connection->device};
+    *message_as(message, struct mailbox_detach) = (struct mailbox_detach){
+        .connection = connection->self, .device = connection->device, .device_left = device_left};
     if (actor_send(connection->mailbox, &message) != 0) {
         message_destroy(message);
         actor_kill(connection->mailbox, PARTNER_ENDED);
@@ -172,7 +172,7 @@ void connection_close(struct connection *connection, uint16_t code, const char *
     connection_enter(connection, CONNECTION_CLOSING);
     connection_output_drop_mail(connection);
     connection_handshake_free(connection);
-    detach(connection);
+    detach(connection, true);
 }
 
 void connection_say_and_close(struct connection *connection, uint16_t notice, uint16_t code,
@@ -477,7 +477,7 @@ static void connection_terminate(void *state, int reason) {
     struct connection *connection = state;
     CHECK(connection->magic == CONNECTION_MAGIC);
     connection->ended = true;
-    detach(connection);
+    detach(connection, reason == ACTOR_NORMAL);
     connection_handshake_free(connection);
     connection_handshake_over(connection);
     connection_output_free(connection);

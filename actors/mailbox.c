@@ -188,7 +188,7 @@ static void mailbox_on_detach(void *state, struct message **message) {
     if (is_loading(mailbox, message))
         return;
     if (device)
-        mailbox_detach_device(mailbox, device, true);
+        mailbox_detach_device(mailbox, device, request->device_left);
 }
 
 /* --- messages --- */

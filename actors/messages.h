@@ -146,6 +146,9 @@ enum { PARTNER_ENDED = 1000 };
 struct mailbox_detach {
     struct actor_id connection;
     uint32_t device;
+    /* The device went, or was sent away. False: we failed, or it had got nothing: no mail is
+     * suspect for that. */
+    bool device_left;
 };
 
 /* The blob holds, back to back, the elements of the frame's recipients (the `bytes` of a struct

@@ -355,16 +355,18 @@ static inline void probe_otherwise(void *state, struct message **message) {
     }
 }
 
-/* As a connection that goes does, or else as one that cannot say it in its place. */
+/* As a connection that goes or fails does, or else as one that cannot say it in its place. */
 static inline void probe_terminate(void *state, int reason) {
     const struct probe *probe = state;
-    if (reason != ACTOR_NORMAL) {
+    if (reason == ACTOR_KILLED) {
         actor_kill(probe->mailbox, PARTNER_ENDED);
         return;
     }
     struct message *message = message_create(MAILBOX_DETACH, sizeof(struct mailbox_detach));
     *message_as(message, struct mailbox_detach) =
-        (struct mailbox_detach){.connection = actor_self(), .device = probe->phone->device};
+        (struct mailbox_detach){.connection = actor_self(),
+                                .device = probe->phone->device,
+                                .device_left = reason == ACTOR_NORMAL};
     if (actor_send(probe->mailbox, &message) != 0)
         message_destroy(message);
 }
@@ -443,6 +445,13 @@ static inline void phone_attach(struct phone *phone, uint64_t user, uint32_t dev
 static inline void phone_leave(struct phone *phone) {
     hand_run();
     actor_kill(phone->connection, ACTOR_NORMAL);
+    hand_run();
+}
+
+/* Its connection fails on the node's side. */
+static inline void phone_fail(struct phone *phone) {
+    hand_run();
+    actor_kill(phone->connection, ACTOR_FAULT);
     hand_run();
 }
 

@@ -35,7 +35,8 @@ static void known_key_is_welcomed(void **state) {
     assert_int_equal(peer->certificate_bytes, sizeof(edge.certificate));
     assert_memory_equal(peer->certificate, edge.certificate, sizeof(edge.certificate));
     peer_destroy(peer);
-    edge_await(MAILBOX_DETACH, 0);
+    struct edge_seen seen = edge_await(MAILBOX_DETACH, 0);
+    assert_true(((struct mailbox_detach *)(void *)seen.payload)->device_left);
     edge_await_connections(0);
     assert_int_equal(atomic_load(&edge.node.handshakes_now), 0);
 }

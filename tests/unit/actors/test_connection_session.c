@@ -458,7 +458,8 @@ static void connection_that_fails_takes_nobody_with_it(void **state) {
     edge_call(send_impossible_mail);
     assert_int_equal(peer_expect_close(peer), 0); /* it could not even say so */
     edge_await_connections(1);
-    edge_await(MAILBOX_DETACH, 0);
+    struct edge_seen seen = edge_await(MAILBOX_DETACH, 0);
+    assert_false(((struct mailbox_detach *)(void *)seen.payload)->device_left); /* it was us */
     peer_send_frame(other, &(struct wire_frame){.kind = WIRE_PING});
     peer_expect(other, WIRE_PONG, &frame);
     peer_destroy(other);

@@ -466,6 +466,23 @@ static void what_was_never_answered_is_set_aside(void **state) {
     assert_int_equal(hand_stored(BOB, 1), 0);
 }
 
+/* Else mail would be set aside for our own failures: the device never had a chance to answer. */
+static void what_a_failed_connection_had_is_not_suspect(void **state) {
+    static struct phone failing[8];
+    meet();
+    phone_send(&ann, BOB, "good");
+    hand_run();
+    for (unsigned i = 0; i < 7; i++) {
+        phone_attach(&failing[i], BOB, 1);
+        assert_non_null(phone_mail(&failing[i], NULL));
+        phone_fail(&failing[i]);
+    }
+    phone_attach(&failing[7], BOB, 1);
+    phone_ack(&failing[7], phone_expect(&failing[7], "good"));
+    hand_pass_ms(200);
+    assert_int_equal(hand_stored(BOB, 1), 0);
+}
+
 static void a_quiet_mailbox_is_passivated_and_knows_its_marks(void **state) {
     meet();
     uint64_t ref = phone_send(&ann, BOB, "one");
@@ -511,6 +528,7 @@ int main(void) {
         TEST(quota_refuses_what_is_too_much),
         TEST(old_mail_expires_and_its_sender_is_told),
         TEST(what_was_never_answered_is_set_aside),
+        TEST(what_a_failed_connection_had_is_not_suspect),
         TEST(a_quiet_mailbox_is_passivated_and_knows_its_marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
