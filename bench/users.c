@@ -246,6 +246,8 @@ static int settle(struct users *users) {
     figure_add("sent", "1", (double)atomic_load(&counters->sent));
     figure_add("delivered", "1", (double)atomic_load(&counters->delivered));
     figure_add("repeated", "1", (double)atomic_load(&counters->repeated));
+    figure_add("skipped", "1",
+               (double)(atomic_load(&counters->not_sent) + model_skipped(users->model)));
     if (!scenario->source.has_metrics)
         return 0;
     figure_add("node_restarts", "1", end.boot - users->empty.boot);

@@ -18,7 +18,7 @@ OFFLINE = {"offline_accepted_per_s", "offline_cpu_us", "offline_store_writes", "
 IDLE = {"login_cpu_us", "login_per_s", "idle_connection_bytes", "idle_fixed_bytes", "idle_kernel_bytes"}
 USERS = {"login_cpu_us", "login_per_s", "connections", "idle_connection_bytes", "idle_kernel_bytes",
          "load_connection_bytes", "held_connections", "held_seconds", "held_lost", "heartbeats_per_s", "messages_per_s",
-         "reads_per_s", "cpu_us", "p50_us", "p99_us", "p999_us", "sent", "delivered", "repeated", "node_restarts",
+         "reads_per_s", "cpu_us", "p50_us", "p99_us", "p999_us", "sent", "delivered", "repeated", "skipped", "node_restarts",
          "actor_restarts"}
 STORM = {"storm_" + what for what in ("connections", "seconds", "logins_per_s", "login_cpu_us", "p99_us")}
 ACTORS = {"idle_bytes", "idle_bytes_10m", "spawn", "spawn_exit", "fork_join", "ping_pong", "ping_pong_cross",
