@@ -6,6 +6,7 @@
  * found
  */
 #include "actors/admin_internal.h"
+#include "net/decimal.h"
 #include "storage/account.h"
 #include "storage/format.h"
 
@@ -40,11 +41,12 @@ static void not_found(struct admin_session *session, const char *why) {
 /* --- text --------------------------------------------------------------------------------------
  */
 
-static bool number_of(const char *text, int base, uint64_t *number) {
+/* "0x..." */
+static bool id_read(const char *text, uint64_t *bits) {
     char *end;
     errno = 0;
-    *number = strtoull(text, &end, base);
-    return text[0] && text[0] != '-' && text[0] != '+' && *end == '\0' && errno == 0;
+    *bits = strtoull(text, &end, 16);
+    return *end == '\0' && errno == 0 && *bits;
 }
 
 static void run_lookup(struct message *message) {
@@ -87,7 +89,7 @@ static void by_class(struct admin_session *session, const char *key_text) {
         not_found(session, "no class has so long a name");
     else if (key_text[0] == '+' && strcmp(class_name, number_class.name) != 0)
         look_up_phone(session, class_name, key_text);
-    else if (number_of(key_text + (key_text[0] == '+'), 10, &key))
+    else if (decimal_read(key_text + (key_text[0] == '+'), 0, UINT64_MAX, &key))
         by_key(session, class_name, key);
     else
         not_found(session, "what is behind the colon is a user's number or a phone number");
@@ -104,7 +106,7 @@ void admin_resolve(struct admin_session *session, const struct admin_request *re
     if (!text[0]) {
         admin_error(session, "argument", "which actor? 0x..., class:key or a name");
     } else if (strncmp(text, "0x", 2) == 0) {
-        if (number_of(text, 16, &query.actor.bits) && query.actor.bits)
+        if (id_read(text, &query.actor.bits))
             ask(session, &query);
         else
             not_found(session, "an id is 0x and hexadecimal digits");

@@ -5,6 +5,7 @@
  */
 #include "actors/admin_internal.h"
 #include "actors/quarantine.h"
+#include "net/decimal.h"
 #include "storage/account.h"
 #include "storage/mail.h"
 
@@ -162,7 +163,7 @@ static void run_mail(struct message *message) {
 }
 
 void admin_mail(struct admin_session *session, const struct admin_request *request) {
-    char text[32] = "", *end = text;
+    char text[32] = "";
     if (!admin_take_text(session, request, "user", text, sizeof(text)))
         return;
     struct message *message = message_create(ADMIN_DONE, sizeof(struct mail_job));
@@ -173,9 +174,7 @@ void admin_mail(struct admin_session *session, const struct admin_request *reque
     bool phone = text[0] == '+';
     if (phone)
         snprintf(job->digits, sizeof(job->digits), "%.23s", text + 1);
-    else if (text[0] >= '0' && text[0] <= '9')
-        job->user = strtoull(text, &end, 10);
-    if (phone ? !format_phone_valid(job->digits) : (!job->user || *end)) {
+    if (phone ? !format_phone_valid(job->digits) : !decimal_read(text, 1, UINT64_MAX, &job->user)) {
         message_destroy(message);
         admin_error(session, "argument", "a user is +15550001111 or the number of one");
         return;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/options.h"
 
+#include "net/decimal.h"
 #include "net/url.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,13 +137,10 @@ static bool number_take(int option, struct arguments *arguments) {
         {OPTION_COUNT, &arguments->accounts_count, 1, ACCOUNTS_MAX},
     };
     for (unsigned i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        char *end;
+        uint64_t value;
         if (numbers[i].option != option)
             continue;
-        errno = 0;
-        unsigned long value = strtoul(optarg, &end, 10);
-        if (*optarg < '0' || *optarg > '9' || *end != '\0' || errno != 0 ||
-            value < numbers[i].least || value > numbers[i].most) {
+        if (!decimal_read(optarg, numbers[i].least, numbers[i].most, &value)) {
             fprintf(stderr, "tern-bench: %s: a number from %u to %u is wanted\n", optarg,
                     numbers[i].least, numbers[i].most);
             return false;
@@ -174,6 +172,14 @@ static bool seconds_take(struct bench_options *bench) {
         return true;
     fprintf(stderr, "tern-bench: %s: 0.1 to 3600 seconds are wanted\n", optarg);
     return false;
+}
+
+static bool pid_take(struct bench_options *bench) {
+    uint64_t pid;
+    if (!decimal_read(optarg, 1, INT_MAX, &pid))
+        return false;
+    bench->source.pid = (pid_t)pid;
+    return true;
 }
 
 static bool setting_take(struct node_options *node) {
@@ -235,8 +241,7 @@ static bool option_take(int option, struct arguments *arguments) {
         bench->accounts = optarg;
         return true;
     case OPTION_PID:
-        bench->source.pid = (pid_t)strtol(optarg, NULL, 10);
-        return bench->source.pid > 0;
+        return pid_take(bench);
     case OPTION_METRICS:
         bench->source.has_metrics = true;
         return address_take(optarg, &bench->source.metrics);

@@ -5,10 +5,10 @@
  */
 #include "tools/chat/arguments.h"
 
+#include "net/decimal.h"
 #include "net/wire.h"
 #include "tools/chat/exit_code.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -124,10 +124,8 @@ static int parse_seconds(const char *name, const char *text, uint32_t *ms) {
 }
 
 static int parse_limit(const char *text, uint32_t *limit) {
-    char *end;
-    errno = 0;
-    unsigned long number = strtoul(text, &end, 10);
-    if (end == text || *end != 0 || text[0] == '-' || errno != 0 || number > INT32_MAX)
+    uint64_t number;
+    if (!decimal_read(text, 0, INT32_MAX, &number))
         return refuse("--limit takes a number of messages, not \"%s\"", text);
     *limit = (uint32_t)number;
     return 0;

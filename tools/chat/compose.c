@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/chat/compose.h"
 
+#include "net/decimal.h"
 #include "net/utf8.h"
 #include "tools/chat/content.h"
 #include "tools/chat/text.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define USER_PREFIX "user:"
 
 static int find_user(const struct chat *chat, const char *digits, struct recipient *recipient) {
     struct store_contact contact;
-    char *end;
-    errno = 0;
-    unsigned long long user = strtoull(digits, &end, 10);
-    if (digits[0] == '-' || *end != 0 || errno != 0 ||
+    uint64_t user;
+    if (!decimal_read(digits, 0, UINT64_MAX, &user) ||
         !store_contact(chat->store, user, &contact)) {
         chat_say("no contact of this home is %s%s", USER_PREFIX, digits);
         return CHAT_REFUSED;

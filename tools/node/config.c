@@ -9,6 +9,8 @@
 #include "tools/node/config.h"
 #include "tools/node/config_keys.h"
 
+#include "net/decimal.h"
+
 #include <confuse.h>
 #include <errno.h>
 #include <limits.h>
@@ -39,23 +41,21 @@ static const struct unit time_units[] = {{"ms", 1},      {"s", 1000},     {"m", 
                                          {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
 
 static const char *number_parse(const char *text, const struct unit *units, uint64_t *value) {
-    char *end;
-    errno = 0;
+    uint64_t number, factor = 1;
     if (text[0] < '0' || text[0] > '9')
         return "a number is wanted";
-    unsigned long long number = strtoull(text, &end, 10);
-    if (errno)
+    if (!decimal_take(&text, &number))
         return "the number is too large";
-    uint64_t factor = 1;
     if (units) {
-        while (*end == ' ')
-            end++;
-        while (units->name && strcmp(units->name, end) != 0)
+        while (*text == ' ')
+            text++;
+        while (units->name && strcmp(units->name, text) != 0)
             units++;
         if (!units->name)
-            return units == time_units || *end == '\0' ? "a unit is wanted" : "the unit is unknown";
+            return units == time_units || *text == '\0' ? "a unit is wanted"
+                                                        : "the unit is unknown";
         factor = units->factor;
-    } else if (*end) {
+    } else if (*text) {
         return "a plain number is wanted";
     }
     return __builtin_mul_overflow(number, factor, value) ? "the number is too large" : NULL;

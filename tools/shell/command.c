@@ -2,9 +2,10 @@
 /* Reads a line by the table of commands; completes and explains it by the same. */
 #include "tools/shell/command.h"
 
+#include "net/decimal.h"
+
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PLACES_MAX (sizeof(commands[0].places) / sizeof(commands[0].places[0]))
@@ -140,14 +141,12 @@ static const struct unit rates[] = {{"", 1}, {"/s", 1}, {NULL, 0}};
 static const struct unit plain[] = {{"", 1}, {NULL, 0}};
 
 static bool number_read(const char *text, const struct unit *units, uint64_t *number) {
-    char *end;
-    errno = 0;
-    if (text[0] < '0' || text[0] > '9')
+    uint64_t value;
+    if (!decimal_take(&text, &value))
         return false;
-    unsigned long long value = strtoull(text, &end, 10);
     for (; units->name; units++)
-        if (strcmp(units->name, end) == 0)
-            return errno == 0 && !__builtin_mul_overflow(value, units->factor, number);
+        if (strcmp(units->name, text) == 0)
+            return !__builtin_mul_overflow(value, units->factor, number);
     return false;
 }
 

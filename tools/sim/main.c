@@ -2,6 +2,7 @@
 /*
  * tern-sim: the node, its store and many devices in one thread under a seed (README.md).
  */
+#include "net/decimal.h"
 #include "runtime/log.h"
 #include "tools/sim/report.h"
 #include "tools/sim/world.h"
@@ -11,7 +12,6 @@
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define EXIT_BROKEN 1
@@ -98,13 +98,7 @@ static struct randombytes_implementation sodium_implementation = {
  */
 
 static int number_read(const char *text, uint64_t min, uint64_t max, uint64_t *number) {
-    char *end;
-    errno = 0;
-    uint64_t value = strtoull(text, &end, 10);
-    if (errno || *text < '0' || *text > '9' || *end || value < min || value > max)
-        return -EINVAL;
-    *number = value;
-    return 0;
+    return decimal_read(text, min, max, number) ? 0 : -EINVAL;
 }
 
 static void list_faults(void) {
