@@ -4,6 +4,8 @@
  *
  *     watching ─(LOCAL_WAITS)─► one session is spawned, which accepts ─► watching
  *
+ * SIGHUP, which the heart hands on, reloads the cluster file as the shell's `reload` does.
+ *
  * It owns the count of sessions alone: each is monitored. Beyond ADMIN_SESSIONS_MAX a session is
  * still spawned, says that there are too many, and ends. A node without the socket (a unit test,
  * the simulator) has an admin that does nothing.
@@ -13,9 +15,11 @@
 #include "actors/node.h"
 #include "runtime/local.h"
 #include "runtime/log.h"
+#include "runtime/signals.h"
 #include "runtime/supervisor.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 struct admin {
@@ -55,8 +59,20 @@ static void admin_on_down(void *state, struct message **message) {
     admin->sessions--;
 }
 
+static void admin_on_signal(void *state, struct message **message) {
+    admin_reload_by_signal();
+}
+
+static void admin_on_reloaded(void *state, struct message **message) {
+    admin_reload_done(*message);
+}
+
 static int admin_init(void *state, const void *argument) {
-    if (node_current()->admin_count)
+    const struct node *node = node_current();
+    int error = node->config ? signal_subscribe(SIGHUP) : 0;
+    if (error)
+        log_error("admin: SIGHUP can't be listened to: %s", strerror(-error));
+    if (node->admin_count)
         watch();
     return 0;
 }
@@ -64,6 +80,8 @@ static int admin_init(void *state, const void *argument) {
 static const struct actor_handler handlers[] = {
     [ACTOR_DOWN] = {"down", admin_on_down},
     [LOCAL_WAITS] = {"waits", admin_on_waits},
+    [SIGNAL_RAISED] = {"signal", admin_on_signal},
+    [ADMIN_DONE] = {"reloaded", admin_on_reloaded},
 };
 
 const struct actor_class admin_class = {

@@ -21,6 +21,11 @@ struct admin_session_argument {
     bool refuse; /* there are too many: it says so and ends */
 };
 
+/* SIGHUP came: the cluster file is read on the pool; an ADMIN_DONE follows. For admin.c. */
+void admin_reload_by_signal(void);
+/* That one: logs what was changed. */
+void admin_reload_done(struct message *message);
+
 extern const struct actor_class admin_class;
 extern const struct actor_class admin_session_class;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The shell's commands that change the running node: kill, restart, drain, log. Each is logged with
- * the peer's user, and says what it did.
+ * The shell's commands that change the running node: kill, restart, drain, log. Each says what it
+ * did, and is logged with who asked for it (the socket's credentials): when it begins, for it may
+ * be what brings the node down, and with what came of it.
  */
 #include "actors/admin_internal.h"
 #include "runtime/log.h"
@@ -13,12 +14,21 @@
 /* A supervisor's children have their own time to end, up to half a minute. */
 #define RESTART_MS_MAX 45000u
 
-void admin_log_change(const struct admin_session *session, const char *what) {
-    log_warning("admin: uid %u (pid %d) by the shell: %s", session->peer.uid, session->peer.pid,
-                what);
+void admin_change_begin(struct admin_session *session, const char *what) {
+    snprintf(session->work.change, sizeof(session->work.change), "%s", what);
+    log_warning("admin: uid %u (pid %d) asks by the shell: %s", session->peer.uid,
+                session->peer.pid, what);
 }
 
-static void end_with_note(struct admin_session *session, const char *note) {
+void admin_change_over(struct admin_session *session, const char *outcome) {
+    if (session->work.change[0])
+        log_warning("admin: uid %u (pid %d) asked by the shell: %s: %s", session->peer.uid,
+                    session->peer.pid, session->work.change, outcome);
+    session->work.change[0] = '\0';
+}
+
+void admin_change_end(struct admin_session *session, const char *note) {
+    admin_change_over(session, note);
     admin_put_text(admin_end(session), "note", note);
     admin_end_send(session);
 }
@@ -49,7 +59,7 @@ static void kill_found(struct admin_session *session, const struct inspect_row *
         return;
     describe(row, what, sizeof(what));
     snprintf(text, sizeof(text), "kill %s", what);
-    admin_log_change(session, text);
+    admin_change_begin(session, text);
     session->work.target = *row;
     session->work.call = actor_monitor(row->actor);
     actor_kill(row->actor, ACTOR_KILLED);
@@ -80,7 +90,7 @@ void admin_kill_on_message(struct admin_session *session, struct message **messa
              row->named             ? "; the next message to it brings it back"
              : row->supervisor.bits ? "; its supervisor decides what follows, see \"tree\""
                                     : "");
-    end_with_note(session, text);
+    admin_change_end(session, text);
 }
 
 /* --- restart: resolve ─► which place ─► stopped in order ─► started ----------------------------
@@ -132,7 +142,7 @@ static void stop_place(struct admin_session *session, const struct supervisor_an
     snprintf(session->work.reference, sizeof(session->work.reference), "%s", found->name);
     describe(&session->work.target, what, sizeof(what));
     snprintf(text, sizeof(text), "restart %s", what);
-    admin_log_change(session, text);
+    admin_change_begin(session, text);
     ask_supervisor(session, SUPERVISOR_END, RESTART_MS_MAX);
 }
 
@@ -149,7 +159,7 @@ static void on_answer(struct admin_session *session, const struct supervisor_ans
     } else {
         snprintf(text, sizeof(text), "%s was stopped in order and started again",
                  session->work.reference);
-        end_with_note(session, text);
+        admin_change_end(session, text);
     }
 }
 
@@ -178,13 +188,13 @@ void admin_drain(struct admin_session *session, const struct admin_request *requ
         admin_error(session, "failed", "the drainer is being restarted; try again");
         return;
     }
-    admin_log_change(session, "drain");
+    admin_change_begin(session, "drain");
     snprintf(text, sizeof(text),
              "the node drains: %u connections are told to go; it ends within %u s, and is not "
              "started again",
              atomic_load_explicit(&node->connections, memory_order_relaxed),
              (node->limits.drain_ms + 999) / 1000);
-    end_with_note(session, text);
+    admin_change_end(session, text);
 }
 
 /* --- log ---------------------------------------------------------------------------------------
@@ -209,7 +219,8 @@ void admin_log(struct admin_session *session, const struct admin_request *reques
     if (!admin_take_word(session, request, "level", levels, &level) ||
         !admin_take_text(session, request, "class", class_name, sizeof(class_name)))
         return;
-    if (admin_field_find(&request->arguments, "level")) {
+    bool changes = admin_field_find(&request->arguments, "level") != NULL;
+    if (changes) {
         int error = class_name[0] ? log_class_level_set(class_name, (enum log_level)level) : 0;
         if (error) {
             admin_error(session, "refused", "%u classes have a level of their own already",
@@ -220,13 +231,18 @@ void admin_log(struct admin_session *session, const struct admin_request *reques
             log_level_set((enum log_level)level);
         snprintf(text, sizeof(text), "log %s%s%s", levels[level], class_name[0] ? " " : "",
                  class_name);
-        admin_log_change(session, text);
+        admin_change_begin(session, text);
+        admin_change_over(session, "done");
     }
     const char *name;
     enum log_level of_class;
     put_level(session, "(all others)", log_level_get());
     for (unsigned i = 0; log_class_level_get(i, &name, &of_class); i++)
         put_level(session, name, of_class);
-    admin_end(session);
+    snprintf(text, sizeof(text), "the log writes %s and what is graver%s%s, until the node ends",
+             levels[level], class_name[0] ? ", of actors of class " : "", class_name);
+    struct admin_writer *end = admin_end(session);
+    if (changes)
+        admin_put_text(end, "note", text);
     admin_end_send(session);
 }

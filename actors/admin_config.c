@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The shell's commands about the configuration: config, limit, reload. What a key is only the
- * program knows (node.h, struct node_config): it is asked on the pool, for it reads the file.
+ * The shell's commands about the configuration: config, limit, reload; SIGHUP reloads too. What a
+ * key is only the program knows (node.h, struct node_config): it is asked on the pool, for it reads
+ * the file.
  */
 #include "actors/admin_internal.h"
+#include "runtime/log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -72,12 +74,37 @@ static void start_kind(struct admin_session *session, enum config_job_kind kind)
     start(session, job, &message);
 }
 
+/* --- SIGHUP ------------------------------------------------------------------------------------
+ */
+
+void admin_reload_by_signal(void) {
+    struct message *message = message_create(ADMIN_DONE, sizeof(struct config_job));
+    struct config_job *job = message_payload(message);
+    job->kind = JOB_RELOAD;
+    job->config = node_current()->config;
+    int error = actor_run_blocking(run, &message);
+    message_destroy(message);
+    if (error)
+        log_error("admin: SIGHUP: the cluster file can't be read now: %s", strerror(-error));
+}
+
+void admin_reload_done(struct message *message) {
+    const struct config_job *job = message_as(message, struct config_job);
+    if (job->error)
+        log_error("admin: SIGHUP: nothing was reloaded: %s", job->said);
+    else
+        log_warning("admin: SIGHUP: reload: %s", job->said);
+}
+
+/* --- by the shell ------------------------------------------------------------------------------
+ */
+
 void admin_config(struct admin_session *session, const struct admin_request *request) {
     start_kind(session, JOB_LIST);
 }
 
 void admin_reload(struct admin_session *session, const struct admin_request *request) {
-    admin_log_change(session, "reload");
+    admin_change_begin(session, "reload");
     start_kind(session, JOB_RELOAD);
 }
 
@@ -92,7 +119,7 @@ void admin_limit(struct admin_session *session, const struct admin_request *requ
         return;
     }
     snprintf(text, sizeof(text), "limit %s %s", job->name, job->value);
-    admin_log_change(session, text);
+    admin_change_begin(session, text);
     start(session, job, &message);
 }
 
@@ -118,8 +145,10 @@ void admin_config_on_message(struct admin_session *session, struct message **mes
     }
     for (uint32_t i = 0; i < job->count; i++)
         put_row(session, &job->rows[i]);
-    struct admin_writer *end = admin_end(session);
-    if (job->said[0])
-        admin_put_text(end, "note", job->said);
+    if (job->said[0]) {
+        admin_change_end(session, job->said);
+        return;
+    }
+    admin_end(session);
     admin_end_send(session);
 }

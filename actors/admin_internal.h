@@ -71,6 +71,7 @@ struct admin_session {
         unsigned relations;
         struct admin_tree_row *tree;
         uint32_t tree_count, tree_asked;
+        char change[192];          /* what was begun; empty: nothing, or it is over */
         struct inspect_row target; /* of a change */
         enum supervisor_question question;
         uint32_t place;
@@ -117,8 +118,12 @@ const char *admin_id_text(struct actor_id actor, char text[32]);
 const char *admin_reason_text(int reason, char text[32]);
 #define ADMIN_REASON_TEXT(reason) admin_reason_text(reason, (char[32]){0})
 
-/* A line of the log: who did it, and what. */
-void admin_log_change(const struct admin_session *session, const char *what);
+/* A change begins: a line of the log says who asks for it, and for what. Another says what came of
+ * it, at the latest with admin_error; the session's end is told too. */
+void admin_change_begin(struct admin_session *session, const char *what);
+void admin_change_over(struct admin_session *session, const char *outcome);
+/* admin_change_over, and the command's end with `note`, which says what was done. */
+void admin_change_end(struct admin_session *session, const char *note);
 
 /* --- one actor by its name: admin_resolve.c --- */
 

@@ -3,7 +3,6 @@
  * actor `quarantine` does it; what an entry is is shown, never what it says. */
 #include "actors/admin_internal.h"
 #include "actors/quarantine.h"
-#include "runtime/log.h"
 #include "storage/format.h"
 
 #include <errno.h>
@@ -17,18 +16,17 @@
 #define PLACE_BYTES_MAX 64u
 #define DEADLINE_MS 15000u /* the quarantine answers by then, unless it failed */
 
-static bool ask(struct admin_session *session, uint16_t kind, const void *payload, size_t bytes) {
+static void ask(struct admin_session *session, uint16_t kind, const void *payload, size_t bytes) {
     struct actor_id quarantine = actor_whereis(QUARANTINE_NAME);
     struct message *message = message_create(kind, bytes);
     memcpy(message_payload(message), payload, bytes);
     if (quarantine.bits && actor_send(quarantine, &message) == 0) {
         actor_timer_cancel(&session->deadline);
         session->deadline = actor_timer_start(DEADLINE_MS, ADMIN_TICK, session->request);
-        return true;
+        return;
     }
     message_destroy(message);
     admin_error(session, "failed", "the quarantine is being restarted; try again");
-    return false;
 }
 
 static bool is_overdue(struct admin_session *session, const struct message *message) {
@@ -139,7 +137,7 @@ static bool read_place(const char *text, struct quarantine_place *place) {
 
 static void ask_one(struct admin_session *session, const struct admin_request *request,
                     uint16_t kind) {
-    char text[PLACE_BYTES_MAX] = "";
+    char text[PLACE_BYTES_MAX] = "", what[PLACE_BYTES_MAX + 16];
     struct quarantine_one one = {.reply_to = actor_self(), .reference = session->request};
     if (!admin_take_text(session, request, "entry", text, sizeof(text)))
         return;
@@ -147,9 +145,9 @@ static void ask_one(struct admin_session *session, const struct admin_request *r
         admin_error(session, "argument", "entry is USER/DEVICE/SEQUENCE, as quarantine lists it");
         return;
     }
-    if (ask(session, kind, &one, sizeof(one)))
-        log_warning("admin: a shell of uid %u asks to %s entry %s", (unsigned)session->peer.uid,
-                    kind == QUARANTINE_DROP ? "drop" : "release", text);
+    snprintf(what, sizeof(what), "%s %s", kind == QUARANTINE_DROP ? "drop" : "release", text);
+    admin_change_begin(session, what);
+    ask(session, kind, &one, sizeof(one));
 }
 
 void admin_release(struct admin_session *session, const struct admin_request *request) {
@@ -193,9 +191,7 @@ void admin_quarantine_on_done(struct admin_session *session, struct message **me
         refuse(session, done->error);
         return;
     }
-    admin_put_text(admin_end(session), "note",
-                   session->command->begin == admin_drop
-                       ? "it is dropped"
-                       : "it is released: its device has it, or gets it when it comes");
-    admin_end_send(session);
+    admin_change_end(session, session->command->begin == admin_drop
+                                  ? "it is dropped"
+                                  : "it is released: its device has it, or gets it when it comes");
 }

@@ -111,6 +111,7 @@ void admin_error(struct admin_session *session, const char *code, const char *fo
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
+    admin_change_over(session, text);
     write_error(session, session->request, code, text);
     command_over(session);
 }
@@ -359,6 +360,8 @@ static int session_init(void *state, const void *argument) {
 
 static void session_terminate(void *state, int reason) {
     struct admin_session *session = state;
+    if (session->command)
+        admin_change_over(session, "the shell went before it was done");
     if (session->command && session->command->cancel)
         session->command->cancel(session);
 }

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 
+import pexpect
 import websockets.exceptions
 
 from foreign import Device
@@ -149,6 +150,15 @@ def test_an_operator_releases_and_drops_on_a_running_node(make_node):
         assert (row["reason"], row["kind"], row["from"]) == ("crash", "mail", "%d/%d" % (ada.user, ada.device))
         assert "p0ison" not in json.dumps(row)
         entry = row["entry"]
+        for command in ("release", "drop"):  # asks at a terminal, and takes a no
+            child = pexpect.spawn(SHELL, ["--data", node.data, "-c", "%s %s" % (command, entry)], encoding="utf-8",
+                                  timeout=20)
+            child.expect(r"%s %s on node .node.\? \[y/N\]" % (command, entry))
+            child.send("\r")
+            child.expect("nothing was done")
+            child.expect(pexpect.EOF)
+            assert shell(node, "%s %s" % (command, entry))[0] == 64, "and without a terminal it wants --yes"
+        assert len(shell(node, "quarantine")[1]) == 1
         assert shell(node, "release 1/2 --yes")[0] != 0 and shell(node, "drop 1/2/3 --yes")[0] != 0
         # Released, it may bring the node down again: it must do so twice to be set aside again.
         await ben.close()
@@ -174,6 +184,9 @@ def test_an_operator_releases_and_drops_on_a_running_node(make_node):
         await come_back(ada)
         await ada.send(ben.user, b"and on")
         await ben._until(lambda: any(m[8] == b"and on" for m in ben.mail), 20)
+        return entry, again
 
-    asyncio.run(asyncio.wait_for(scenario(), 150))
-    assert "asks to drop entry" in node.log_text()
+    entry, again = asyncio.run(asyncio.wait_for(scenario(), 150))
+    for words in ("asks by the shell: drop 1/2/3", "asked by the shell: drop 1/2/3: no such entry is set aside",
+                  "asked by the shell: release %s: it is released" % entry, "asked by the shell: drop %s: it is dropped" % again):
+        assert "admin: uid %d (pid " % os.getuid() in node.log_text() and words in node.log_text(), words

@@ -4,9 +4,12 @@ admin_config, tools/node/live_config."""
 import asyncio
 import json
 import os
+import re
+import signal
 import subprocess
 
 import pexpect
+import pytest
 
 from foreign import Device
 from harness import ROOT, wait_until
@@ -99,12 +102,59 @@ def test_changes_need_a_yes_and_are_logged_with_who_did_it(node):
     assert after != before
     tree = {row["name"]: row for row in rows(node, "tree")}
     assert tree["metrics"]["ends"] == 1 and tree["metrics"]["last_reason"] == "killed"
-    assert "admin: uid %d (pid " % os.getuid() in node.log_text() and "kill metrics" in node.log_text()
+    assert "admin: uid %d (pid " % os.getuid() in node.log_text()
+    assert "asks by the shell: kill metrics" in node.log_text() and "metrics %s was killed" % before in node.log_text()
     assert "started again" in run(node, "restart committer --yes")
     assert rows(node, "info committer")[0]["state"] == "idle"
     for command, why in (("kill 0x1", "the root supervisor"), ("restart 0x99", "it has ended"),
                          ("restart admin", "this shell stands on it")):
         assert why in run(node, command + " --yes", status=1)
+
+
+@pytest.mark.parametrize("command", ["kill expirer", "restart expirer", "drain", "limit queue_messages 20",
+                                     "log debug", "reload", "release 1/2/3", "drop 1/2/3"])
+def test_every_change_asks_at_a_terminal_and_is_not_done_without_a_yes(node, command):
+    child = pexpect.spawn(SHELL, ["--data", node.data, "-c", command], encoding="utf-8", timeout=20)
+    child.expect(r"%s on node .node.\? \[y/N\]" % command)
+    child.send("\r")
+    child.expect("nothing was done")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 1 and "by the shell" not in node.log_text()
+    assert "say --yes" in run(node, command, status=64), "and where nobody can be asked it is not done either"
+
+
+def test_every_change_says_what_it_did_and_is_logged_with_who_did_it(node):
+    for command, said in (("kill metrics", "was killed"), ("restart committer", "was stopped in order and started again"),
+                          ("limit queue_messages 20", "queue_messages was 10000 and is 20"),
+                          ("limit no_such 1", 'there is no setting "no_such"'),
+                          ("log debug mailbox", "the log writes debug and what is graver, of actors of class mailbox"),
+                          ("log info", "the log writes info and what is graver"),
+                          ("reload", "changed: queue_messages"), ("release 1/2/3", "no such entry is set aside"),
+                          ("drop 1/2/3", "no such entry is set aside"), ("drain", "the node drains")):
+        refused = said.startswith(("there is no", "no such"))
+        assert said in run(node, command + " --yes", status=int(refused))
+        who = r"admin: uid %d \(pid \d+\) ask(s|ed) by the shell: %s" % (os.getuid(), re.escape(command.split()[0]))
+        assert len(re.findall(who, node.log_text())) >= 2, (command, "when it begins and when it is over")
+    assert node.process.wait(30) == 0
+
+
+def test_hangup_reloads_the_cluster_file_through_the_heart(node):
+    with open(node.config, "a", encoding="utf-8") as file:
+        file.write('queue_messages = 20\npool_threads = 7\n')
+    changes = {row["setting"]: (row["value"], row["in_file"], row["reload"]) for row in rows(node, "config") if row["reload"]}
+    assert changes == {"queue_messages": ("10000", "20", "would change it"),
+                       "pool_threads": ("0", "7", "needs a restart of the node")}
+    node.process.send_signal(signal.SIGHUP)  # to the heart, as systemctl reload does
+    wait_until(lambda: "SIGHUP: reload: changed: queue_messages; 1 more need a restart" in node.log_text(), what="the reload")
+    assert {row["setting"]: row["value"] for row in rows(node, "config")}["queue_messages"] == "20"
+    with open(node.config, "a", encoding="utf-8") as file:
+        file.write("code_attempts = lots\n")
+    node.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "SIGHUP: nothing was reloaded" in node.log_text(), what="the mistake's line")
+    settings = {row["setting"]: row for row in rows(node, "config")}
+    assert settings["queue_messages"]["value"] == "20" and node.process.poll() is None
+    assert rows(node, "node")[0]["starts"] == 1, "a reload is no restart"
 
 
 def test_a_person_at_a_terminal_is_asked(node):
