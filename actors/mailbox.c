@@ -468,6 +468,7 @@ static bool mailbox_may_passivate(void *state) {
             return false;
     for (unsigned i = 0; i < mailbox->slots; i++) {
         struct device *device = &mailbox->devices[i];
+        mailbox_sends_rest(&device->sends);
         device->record_due |= device->sends.ok_saved != device->sends.ok_below;
     }
     store_records(mailbox);

@@ -337,14 +337,37 @@ static void join(struct entry *entry, struct message *message, const struct copy
     body_take(entry, message);
 }
 
+/* Is there news in this queue that is in memory alone? */
+static bool has_unsafe_status(const struct queue *queue) {
+    uint64_t unsafe = queue->statuses;
+    for (uint64_t index = queue->tail; unsafe && index-- > queue->head;) {
+        const struct entry *entry = queue_at(queue, index);
+        if (entry->state == ENTRY_GONE || entry->kind != RECORD_STATUS)
+            continue;
+        if (entry->state != ENTRY_STORED)
+            return true;
+        unsafe--;
+    }
+    return false;
+}
+
+/* The entry that a copy need not be queued beside, or NULL. A copy for one's own devices vouches
+ * for the news in front of it (mailbox_send.c): one that is in front of them does not. */
+static struct entry *find_known(struct queue *queue, const struct mailbox_deliver *deliver,
+                                bool is_own) {
+    if (!deliver->again || (is_own && has_unsafe_status(queue)))
+        return NULL;
+    return find_duplicate(queue, deliver);
+}
+
 static void take(struct mailbox *mailbox, struct message *message, const struct copy *copies,
-                 int count) {
+                 int count, bool is_own) {
     struct mailbox_deliver *deliver = message_as(message, struct mailbox_deliver);
     uint32_t fresh = 0;
     deliver->kept.waiting = 1; /* ours, while we look at it */
     for (int i = 0; i < count; i++) {
         struct queue *queue = queue_of(copies[i].device);
-        struct entry *known = deliver->again ? find_duplicate(queue, deliver) : NULL;
+        struct entry *known = find_known(queue, deliver, is_own);
         if (known) {
             join(known, message, &copies[i]);
         } else {
@@ -379,5 +402,5 @@ void mailbox_deliver(struct mailbox *mailbox, struct message **message, const st
     if (code)
         refuse(mailbox, deliver, code);
     else
-        take(mailbox, message_keep(message), copies, count);
+        take(mailbox, message_keep(message), copies, count, own != NULL);
 }

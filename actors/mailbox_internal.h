@@ -142,7 +142,8 @@ struct sends {
     uint64_t next;        /* the number that is expected */
     uint64_t told_below;  /* all below have had their final answer */
     uint64_t ok_below;    /* all below were answered ok, or the device has heard how */
-    uint64_t ok_saved;    /* ok_below as it was written last */
+    uint64_t ok_saved;    /* mailbox_sends_mark() as it was written last */
+    uint64_t heard_below; /* the device has stored the answers of all below */
     uint64_t again_below; /* numbers below may have been delivered by an earlier mailbox */
     uint64_t retry_low;   /* lowest RETRYABLE number, 0: none. Nothing above is taken before it. */
     struct sent *ring;    /* by number; `capacity` of them, a power of two, or NULL */
@@ -299,9 +300,15 @@ bool mailbox_sends_bar(struct sends *sends, uint64_t number);
 /* The device attaches: what it still wants an answer to, and where what it never sent begins. */
 void mailbox_sends_attach(struct device *device, uint64_t send_low, uint64_t send_end);
 void mailbox_sends_tick(struct mailbox *mailbox, struct device *device);
+/* As far as `ok_below` may be durable. */
+uint64_t mailbox_sends_mark(const struct sends *sends);
+/* All that the device's own queue is to say of its sends is safe: the mark is `ok_below`. */
+static inline void mailbox_sends_rest(struct sends *sends) {
+    sends->heard_below = sends->ok_below;
+}
 /* The numbers of this device that may be open are [low, next). */
 uint64_t mailbox_sends_low(const struct sends *sends);
-struct sent *mailbox_sent_find(struct sends *sends, uint64_t number);
+struct sent *mailbox_sent_find(const struct sends *sends, uint64_t number);
 /* The reference of an open send, and the way back; NULL: it is not open any more. */
 uint64_t mailbox_open_reference(const struct mailbox *mailbox, const struct device *device,
                                 const struct sent *sent);
@@ -368,6 +375,8 @@ void queue_count(struct device *device, const struct entry *entry);
 void queue_place(struct mailbox *mailbox, struct device *device);
 /* Stores a held entry. */
 void queue_store(struct mailbox *mailbox, struct device *device, struct entry *entry);
+/* ... and with it what is held before it and must not be safe later. */
+void queue_store_in_order(struct mailbox *mailbox, struct device *device, uint64_t index);
 void queue_store_held(struct mailbox *mailbox, struct device *device);
 void queue_ack(struct mailbox *mailbox, struct device *device, struct message *message);
 /* All cursors up to this one are acknowledged. */

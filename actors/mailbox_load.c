@@ -304,7 +304,7 @@ static void apply_run(struct mailbox *mailbox, const struct load_run *run,
         device->sequence_durable = device->sequence_reserved = device->sequence_next;
         uint64_t next = record->send_high + 1;
         device->sends.next = device->sends.told_below = next;
-        device->sends.ok_below = device->sends.ok_saved = next;
+        device->sends.ok_below = device->sends.ok_saved = device->sends.heard_below = next;
         device->suspect_sequence = record->suspect_sequence;
         device->suspect_attempts = record->suspect_attempts;
     }

@@ -253,17 +253,24 @@ static bool waits(const struct device *device, uint64_t index) {
             (queue->sent == index && first->kind == RECORD_STATUS));
 }
 
-/* Stores an entry, and with it what is still held of the same sender before it. Else the later one
- * could be safe alone, and the earlier be refused by a full disk, or go with this mailbox, and come
- * again behind it. */
-static void store_in_order(struct mailbox *mailbox, struct device *device, uint64_t index) {
+/* Must it be safe no later than this mail, which is behind it? What is of the same sender must:
+ * else it could be refused by a full disk, or go with this mailbox, and come again behind it. So
+ * must a status in front of a copy of what another of one's own devices has sent (mailbox_send.c).
+ */
+static bool precedes(const struct mailbox *mailbox, const struct entry *entry,
+                     const struct entry *mail) {
+    if (entry->kind == RECORD_STATUS)
+        return mail->sender_user == mailbox->user;
+    return entry->sender_user == mail->sender_user && entry->sender_device == mail->sender_device;
+}
+
+void queue_store_in_order(struct mailbox *mailbox, struct device *device, uint64_t index) {
     struct queue *queue = queue_of(device);
     const struct entry *last = queue_at(queue, index);
     uint64_t at = queue->held_low > queue->head ? queue->held_low : queue->head;
     for (; last->kind == RECORD_MAIL && queue->held > 1 && at < index; at++) {
         struct entry *entry = queue_at(queue, at);
-        if (entry->state == ENTRY_HELD && entry->kind == RECORD_MAIL &&
-            entry->sender_user == last->sender_user && entry->sender_device == last->sender_device)
+        if (entry->state == ENTRY_HELD && precedes(mailbox, entry, last))
             queue_store(mailbox, device, entry);
     }
     if (last->state ==
@@ -281,7 +288,7 @@ void queue_place(struct mailbox *mailbox, struct device *device) {
         !atomic_load_explicit(&node->draining, memory_order_relaxed))
         queue_hold_begin(mailbox, device);
     else
-        store_in_order(mailbox, device, index);
+        queue_store_in_order(mailbox, device, index);
 }
 
 /* How long it took since its sender's mailbox had taken it. */

@@ -35,7 +35,9 @@
  *
  * `ok_below` is the mark that is made durable, with whatever else is written: all below was
  * answered ok or is settled for the device, so a retry of it is answered ok. It may lag: then a
- * message is delivered once more, and dropped by the device that has it.
+ * message is delivered once more, and dropped by the device that has it. It must lag behind an
+ * answer that said *delivered* and was not heard yet, for the mark does not say that again
+ * (mailbox_sends_mark).
  */
 #include "actors/mailbox_internal.h"
 #include "actors/measures.h"
@@ -63,7 +65,7 @@ uint64_t mailbox_sends_low(const struct sends *sends) {
     return sends->next > sends->capacity ? sends->next - sends->capacity : 1;
 }
 
-struct sent *mailbox_sent_find(struct sends *sends, uint64_t number) {
+struct sent *mailbox_sent_find(const struct sends *sends, uint64_t number) {
     if (!sends->ring || number >= sends->next)
         return NULL;
     struct sent *sent = ring_at(sends, number);
@@ -107,18 +109,31 @@ static void find_retry_low(struct sends *sends) {
     }
 }
 
-/* A refusal that is so old has long been heard: a device has so many sends open at most. */
+/* An answer that is so old has long been heard: a device has so many sends open at most. */
+static bool is_long_heard(const struct sends *sends, uint64_t number) {
+    return sends->next - number > 2ull * node_current()->limits.sends_in_flight_max;
+}
+
 static void advance_ok(struct sends *sends) {
-    uint64_t heard_below = 2ull * node_current()->limits.sends_in_flight_max;
     while (sends->ok_below < sends->next) {
         const struct sent *sent = mailbox_sent_find(sends, sends->ok_below);
-        bool ok =
-            !sent || (sent->state == SENT_ANSWERED &&
-                      (sent->code == WIRE_CODE_OK || sends->next - sends->ok_below > heard_below));
+        bool ok = !sent || (sent->state == SENT_ANSWERED &&
+                            (sent->code == WIRE_CODE_OK || is_long_heard(sends, sends->ok_below)));
         if (!ok)
             return;
         sends->ok_below++;
     }
+}
+
+uint64_t mailbox_sends_mark(const struct sends *sends) {
+    uint64_t number = mailbox_sends_low(sends);
+    number = number > sends->heard_below ? number : sends->heard_below;
+    for (; sends->ring && number < sends->ok_below; number++) {
+        const struct sent *sent = mailbox_sent_find(sends, number);
+        if (sent && sent->delivered && !is_long_heard(sends, number))
+            return number;
+    }
+    return sends->ok_below;
 }
 
 /* Below `send_end` (0: not told) the device may have sent before, to an earlier mailbox; but no
@@ -147,6 +162,8 @@ void mailbox_sends_attach(struct device *device, uint64_t send_low, uint64_t sen
         sends->ok_below = send_low;
     if (send_low > sends->told_below)
         sends->told_below = send_low;
+    if (send_low > sends->heard_below)
+        sends->heard_below = send_low;
     find_retry_low(sends);
     advance_ok(sends);
 }
@@ -518,8 +535,10 @@ void mailbox_send(struct mailbox *mailbox, struct message **message) {
         return;
     }
     struct sends *sends = &device->sends;
-    if (send->send_low > sends->ok_below && send->send_low <= sends->told_below)
-        sends->ok_below = send->send_low;
+    if (send->send_low > sends->heard_below && send->send_low <= sends->told_below)
+        sends->heard_below = send->send_low;
+    if (sends->heard_below > sends->ok_below)
+        sends->ok_below = sends->heard_below;
     if (send->number == 0 || send->number >= NUMBER_MAX)
         answer(*message, WIRE_CODE_BAD_REQUEST, 0, NULL);
     else if (send->number > sends->next)
@@ -551,8 +570,10 @@ void mailbox_sends_tick(struct mailbox *mailbox, struct device *device) {
             mailbox_now() - sent->opened_ms >= MAILBOX_PATIENCE_MS)
             overdue(mailbox, device, sent);
     }
-    bool quiet = !device->busy && !sends->open && !sends->settled && !sends->retry_low;
+    bool quiet = !device->busy && !sends->open && !sends->settled && !sends->retry_low &&
+                 store_is_idle(mailbox) && !(device->queue && device->queue->held);
     if (quiet && sends->ring && sends->ok_below == sends->next) {
+        mailbox_sends_rest(sends);
         actor_free(sends->ring);
         sends->ring = NULL;
         sends->capacity = 0;

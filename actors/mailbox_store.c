@@ -164,14 +164,15 @@ _Static_assert((int)RECORD_STATE_FAILED == (int)WIRE_STATE_FAILED - 1, "one belo
 
 static void append_record(struct mailbox *mailbox, struct write_batch *batch,
                           struct device *device) {
+    uint64_t mark = mailbox_sends_mark(&device->sends);
     const struct record_queue record = {
         .sequence_reserved = device->sequence_reserved,
-        .send_high = device->sends.ok_below - 1,
+        .send_high = mark - 1,
         .suspect_sequence = device->suspect_sequence,
         .suspect_attempts = device->suspect_attempts,
     };
     mail_put_queue(batch, mailbox->user, device->number, &record);
-    device->sends.ok_saved = device->sends.ok_below;
+    device->sends.ok_saved = mark;
 }
 
 /* `again`: an earlier batch with this may have been written. True: it is mail, which grows the

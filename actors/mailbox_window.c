@@ -303,7 +303,7 @@ static bool pump_one(struct mailbox *mailbox, struct device *device, struct page
         return false;
     if (entry->state != ENTRY_STORED && is_blamed_held(mailbox, device, entry)) {
         if (entry->state == ENTRY_HELD)
-            queue_store(mailbox, device, entry);
+            queue_store_in_order(mailbox, device, queue->sent);
         return false;
     }
     if (entry->state != ENTRY_STORED)

@@ -2,12 +2,6 @@
 /* The table of commands, in the order of `help`. */
 #include "tools/shell/command.h"
 
-/* What several commands are about. */
-#define PLACE_ACTOR \
-    { "ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name" }
-#define PLACE_ENTRY \
-    { "ENTRY", "entry", WORD_TEXT, .help = "as `quarantine` lists it" }
-
 const struct command commands[] = {
     {"help", VIEW_TEXT, "[COMMAND]", "what can be asked here, and how",
      "Without a word it lists all commands; with one it explains that command.", NULL,
@@ -67,15 +61,17 @@ const struct command commands[] = {
     {"info", VIEW_CARD, "ACTOR", "one actor, closely",
      "ACTOR is an id (0x...), a class and a key (mailbox:42), a class and a phone number\n"
      "(mailbox:+15550001111, number:+15550001111), or a name (listener/0, committer).",
-     .places = {PLACE_ACTOR}},
+     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
     {"mailbox", VIEW_TABLE, "ACTOR", "what waits in an actor's mailbox",
      "Kinds, sizes and ages of what waits, the next one first, at most 512; never contents.",
-     .empty = "nothing waits", .places = {PLACE_ACTOR}},
+     .empty = "nothing waits",
+     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
     {"links", VIEW_TABLE, "ACTOR", "with whom an actor ends together", "Links go both ways.",
-     .empty = "it has no links", .places = {PLACE_ACTOR}},
+     .empty = "it has no links",
+     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
     {"monitors", VIEW_TABLE, "ACTOR", "whom an actor watches, and who watches it",
      "Whoever monitors an actor is told when it ends.", .empty = "it watches nobody and nobody it",
-     .places = {PLACE_ACTOR}},
+     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
     {"trace", VIEW_TABLE, "ACTOR|CLASS [for TIME] [limit RATE]",
      "the messages of an actor or a class, as they come",
      "Kinds, times and sizes, never contents: `waited` in the mailbox, `took` in the handler. It "
@@ -105,11 +101,11 @@ const struct command commands[] = {
     {"kill", VIEW_CHANGE, "ACTOR [--yes]", "ends an actor at once",
      "What it had not handled is lost as in any failure: senders are told, mail stays stored.\n"
      "Its supervisor starts a fixed one again; one with a key comes back with the next message.",
-     .places = {PLACE_ACTOR}},
+     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
     {"restart", VIEW_CHANGE, "ACTOR [--yes]", "stops an actor in order, and starts it again",
      "For those in the tree by name (committer, metrics, a supervisor by its id from `tree`): a\n"
      "supervisor's children go and come with it.",
-     .places = {PLACE_ACTOR}},
+     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
     {"drain", VIEW_CHANGE, "[--yes]", "ends the node in order",
      "As SIGTERM does: nothing new is accepted, devices are told, mail is written, then the "
      "process ends\n"
@@ -170,10 +166,10 @@ const struct command commands[] = {
      "It goes behind all that waits for its device, which shows it at its place in the chat. If "
      "it\n"
      "brings the node down twice again it is set aside again. Example: release 17/1/4097",
-     .places = {PLACE_ENTRY}},
+     .places = {{"ENTRY", "entry", WORD_TEXT, .help = "as `quarantine` lists it"}}},
     {"drop", VIEW_CHANGE, "ENTRY [--yes]", "forgets what was set aside, for good",
      "Its sender and its device were told when it was set aside. Example: drop 17/1/4097",
-     .places = {PLACE_ENTRY}},
+     .places = {{"ENTRY", "entry", WORD_TEXT, .help = "as `quarantine` lists it"}}},
     {"quit", VIEW_TEXT, "", "leaves the shell", "So do Ctrl-D and \"exit\".", .local = true},
 };
 const unsigned command_count = sizeof(commands) / sizeof(commands[0]);
