@@ -358,9 +358,6 @@ unsigned checker_status_known(struct world *world, const struct client *client,
 void checker_status_kept(struct world *world, const struct client *client, struct status_news news,
                          bool kept) {
     struct target *target = &world->checker.messages[news.message].targets[news.target];
-    struct message_record *message = &world->checker.messages[news.message];
-    message->answer_lost |= message->answer_unsaved && !kept;
-    message->answer_unsaved = false;
     unsigned place = place_in_user(world, client);
     if (kept)
         target->state[place] = target->state_unsaved[place];
@@ -398,8 +395,7 @@ static bool lacks_state(const struct world *world, const struct message_record *
     return lacks && !target->copy && target->shown;
 }
 
-/* Delivered is a message that any of the person's devices has. KNOWN GAP: where the answer said so,
- * the sender's other devices may not hear of it when several things fail at once (README.md). */
+/* Delivered is a message that any of the person's devices has. */
 static bool lacks_delivered(const struct world *world, const struct message_record *message) {
     unsigned devices = world->users[world->clients[message->sender].user].device_count;
     unsigned told = 0;
@@ -408,17 +404,15 @@ static bool lacks_delivered(const struct world *world, const struct message_reco
             if (wire_state_rank(message->targets[i].state[j]) >=
                 wire_state_rank(WIRE_STATE_DELIVERED))
                 told |= 1u << j;
-    return message->answer_told ? told == 0 : told != (1u << devices) - 1;
+    return told != (1u << devices) - 1;
 }
 
 static bool lacks_receipt(const struct world *world, const struct message_record *message,
                           const struct target *target) {
     if (target->excused || target->receipt_old || target->copy || !target->shown)
         return false;
-    if (target->read)
-        return lacks_state(world, message, target, WIRE_STATE_READ);
-    /* A node that failed at that time, too, knows of the message and no longer of its delivery. */
-    return !message->answer_lost && lacks_delivered(world, message);
+    return target->read ? lacks_state(world, message, target, WIRE_STATE_READ)
+                        : lacks_delivered(world, message);
 }
 
 /* Of a copy that expires nobody is told; nor of anything when what tells of it has expired, too. */

@@ -58,9 +58,6 @@ struct message_record {
     uint32_t bytes;
     int code;     /* the final answer, or NOT_ANSWERED */
     bool crossed; /* a crash met it told and undelivered */
-    /* Its answer said that it is delivered, and is not durable on the device; was lost there. */
-    bool answer_unsaved, answer_lost;
-    bool answer_told; /* its answer said that it is delivered */
     unsigned answers;
     unsigned target_count;
     struct target targets[MESSAGE_TARGETS_MAX];

@@ -274,8 +274,7 @@ static int on_status(void *context, const struct wire_status *status) {
 /* The answer says that it is delivered: a status, like any other. */
 static void tell_delivered(struct client *client, uint32_t index, uint32_t device) {
     struct world *world = client->world;
-    struct message_record *message = &world->checker.messages[index];
-    message->answer_unsaved = message->answer_told = true;
+    const struct message_record *message = &world->checker.messages[index];
     struct wire_status status = {
         .state = WIRE_STATE_DELIVERED,
         .user = world->users[message->to].id,
