@@ -16,7 +16,8 @@ ALLOWED = {
     "tools": {"tools", "actors", "net", "storage", "runtime"},
     "tools/chat": {"tools/chat", "net", "runtime"},
     "tools/node": {"tools", "tools/node", "actors", "net", "storage", "runtime"},
-    "tools/shell": {"tools/shell", "tools/node", "net", "runtime"},
+    "tools/options": {"tools/options", "net", "runtime"},
+    "tools/shell": {"tools/shell", "tools/node", "tools/options", "net", "runtime"},
     "bench": {"bench", "actors", "net", "storage", "runtime"},
     "tests": {"tests", "tools", "bench", "actors", "net", "storage", "runtime"},
 }

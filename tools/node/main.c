@@ -10,6 +10,7 @@
 #include "tools/node/live_config.h"
 #include "tools/node/quarantine.h"
 #include "tools/node/serve.h"
+#include "tools/options/options.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -17,8 +18,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-
-#define EXIT_USAGE 64 /* EX_USAGE of sysexits.h */
 
 static const char usage[] =
     "Usage: tern-node --config FILE [--node NAME]     run a node\n"
@@ -41,57 +40,40 @@ struct arguments {
     bool check, print;
 };
 
-enum { OPTION_CHECK = 256, OPTION_PRINT, OPTION_HELP_CONFIG, OPTION_VERSION };
-
-static const struct option options[] = {
-    {"config", required_argument, NULL, 'c'},
-    {"node", required_argument, NULL, 'n'},
-    {"check-config", required_argument, NULL, OPTION_CHECK},
-    {"print-config", no_argument, NULL, OPTION_PRINT},
-    {"help-config", no_argument, NULL, OPTION_HELP_CONFIG},
-    {"version", no_argument, NULL, OPTION_VERSION},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
-
-/* -1: go on; else the exit status. */
-static int option_take(int option, struct arguments *arguments) {
-    switch (option) {
-    case 'c':
-        arguments->config = optarg;
-        return -1;
-    case 'n':
-        arguments->node = optarg;
-        return -1;
-    case OPTION_CHECK:
-        arguments->config = optarg;
-        arguments->check = true;
-        return -1;
-    case OPTION_PRINT:
-        arguments->print = true;
-        return -1;
-    case OPTION_HELP_CONFIG:
-        config_print_reference();
-        return 0;
-    case OPTION_VERSION:
-        printf(NODE_VERSION ", protocol tern.v%d\n", WIRE_VERSION);
-        return 0;
-    case 'h':
-        fputs(usage, stdout);
-        return 0;
-    default:
-        fputs(usage, stderr);
-        return EXIT_USAGE;
-    }
+static int check_config(void *fields, const char *value) {
+    struct arguments *arguments = fields;
+    arguments->config = value;
+    arguments->check = true;
+    return OPTIONS_CONTINUE;
 }
 
+static int print_reference(void *fields, const char *value) {
+    config_print_reference();
+    return 0;
+}
+
+static int print_version(void *fields, const char *value) {
+    printf(NODE_VERSION ", protocol tern.v%d\n", WIRE_VERSION);
+    return 0;
+}
+
+#define FIELD(name) .field = offsetof(struct arguments, name)
+
+static const struct options_entry options[] = {
+    {"config", 'c', OPTIONS_TEXT, FIELD(config)},
+    {"node", 'n', OPTIONS_TEXT, FIELD(node)},
+    {"check-config", 0, OPTIONS_VALUE, .act = check_config},
+    {"print-config", 0, OPTIONS_FLAG, FIELD(print)},
+    {"help-config", 0, OPTIONS_ACT, .act = print_reference},
+    {"version", 0, OPTIONS_ACT, .act = print_version},
+    {NULL},
+};
+
+/* OPTIONS_CONTINUE, or the exit status. */
 static int arguments_read(int count, char **values, struct arguments *arguments) {
-    int option;
-    while ((option = getopt_long(count, values, "c:n:h", options, NULL)) != -1) {
-        int status = option_take(option, arguments);
-        if (status >= 0)
-            return status;
-    }
+    int status = options_read(count, values, options, usage, arguments);
+    if (status != OPTIONS_CONTINUE)
+        return status;
     if (optind + 2 == count && strcmp(values[optind], "import") == 0) {
         arguments->import = values[optind + 1];
     } else if (optind + 1 < count && optind + 3 >= count &&
@@ -100,13 +82,13 @@ static int arguments_read(int count, char **values, struct arguments *arguments)
         arguments->entry = optind + 2 < count ? values[optind + 2] : NULL;
     } else if (optind != count) {
         fprintf(stderr, "tern-node: what is \"%s\" meant to be?\n%s", values[optind], usage);
-        return EXIT_USAGE;
+        return OPTIONS_USAGE;
     }
     if (!arguments->config) {
         fprintf(stderr, "tern-node: which cluster file? --config FILE\n%s", usage);
-        return EXIT_USAGE;
+        return OPTIONS_USAGE;
     }
-    return -1;
+    return OPTIONS_CONTINUE;
 }
 
 /* As many as the operator allows: a connection may need one (libev), and a ring's table is as large
@@ -160,7 +142,7 @@ int main(int count, char **values) {
     static struct config config;
     char error[CONFIG_PATH_MAX + 256];
     int status = arguments_read(count, values, &arguments);
-    if (status >= 0)
+    if (status != OPTIONS_CONTINUE)
         return status;
     if (sodium_init() < 0) {
         fprintf(stderr, "tern-node: libsodium can't be started\n");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tern-shell: looks into a running node, and turns it. */
 #include "tools/node/config.h"
+#include "tools/options/options.h"
 #include "tools/shell/shell.h"
 
 #include <getopt.h>
@@ -39,79 +40,49 @@ struct arguments {
     bool json, no_colour;
 };
 
-enum {
-    OPTION_CONFIG = 256,
-    OPTION_NODE,
-    OPTION_JSON,
-    OPTION_NO_COLOUR,
-    OPTION_COMMANDS,
-    OPTION_VERSION
-};
-
-static const struct option options[] = {
-    {"data", required_argument, NULL, 'd'},
-    {"socket", required_argument, NULL, 's'},
-    {"command", required_argument, NULL, 'c'},
-    {"config", required_argument, NULL, OPTION_CONFIG},
-    {"node", required_argument, NULL, OPTION_NODE},
-    {"json", no_argument, NULL, OPTION_JSON},
-    {"no-colour", no_argument, NULL, OPTION_NO_COLOUR},
-    {"no-color", no_argument, NULL, OPTION_NO_COLOUR},
-    {"commands", no_argument, NULL, OPTION_COMMANDS},
-    {"version", no_argument, NULL, OPTION_VERSION},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
-
-/* -1: go on; else the exit status. */
-static int option_take(int option, struct arguments *arguments) {
-    switch (option) {
-    case 'd':
-        arguments->data = optarg;
-        return -1;
-    case 's':
-        arguments->socket = optarg;
-        return -1;
-    case 'c':
-        if (arguments->command_count == COMMANDS_MAX)
-            return EXIT_USAGE;
-        arguments->commands[arguments->command_count++] = optarg;
-        return -1;
-    case OPTION_CONFIG:
-        arguments->config = optarg;
-        return -1;
-    case OPTION_NODE:
-        arguments->node = optarg;
-        return -1;
-    case OPTION_JSON:
-        arguments->json = true;
-        return -1;
-    case OPTION_NO_COLOUR:
-        arguments->no_colour = true;
-        return -1;
-    case OPTION_COMMANDS: /* for bash's completion */
-        for (unsigned i = 0; i < command_count; i++)
-            puts(commands[i].name);
-        return 0;
-    case OPTION_VERSION:
-        printf("tern-shell 0.1, admin protocol %u\n", ADMIN_VERSION);
-        return 0;
-    case 'h':
-        fputs(usage, stdout);
-        return 0;
-    default:
-        fputs(usage, stderr);
+static int take_command(void *fields, const char *value) {
+    struct arguments *arguments = fields;
+    if (arguments->command_count == COMMANDS_MAX) {
+        fprintf(stderr, "tern-shell: at most %u commands at once\n", COMMANDS_MAX);
         return EXIT_USAGE;
     }
+    arguments->commands[arguments->command_count++] = value;
+    return OPTIONS_CONTINUE;
 }
 
+/* For bash's completion. */
+static int print_commands(void *fields, const char *value) {
+    for (unsigned i = 0; i < command_count; i++)
+        puts(commands[i].name);
+    return 0;
+}
+
+static int print_version(void *fields, const char *value) {
+    printf("tern-shell 0.1, admin protocol %u\n", ADMIN_VERSION);
+    return 0;
+}
+
+#define FIELD(name) .field = offsetof(struct arguments, name)
+
+static const struct options_entry options[] = {
+    {"data", 'd', OPTIONS_TEXT, FIELD(data)},
+    {"socket", 's', OPTIONS_TEXT, FIELD(socket)},
+    {"command", 'c', OPTIONS_VALUE, .act = take_command},
+    {"config", 0, OPTIONS_TEXT, FIELD(config)},
+    {"node", 0, OPTIONS_TEXT, FIELD(node)},
+    {"json", 0, OPTIONS_FLAG, FIELD(json)},
+    {"no-colour", 0, OPTIONS_FLAG, FIELD(no_colour)},
+    {"no-color", 0, OPTIONS_FLAG, FIELD(no_colour)},
+    {"commands", 0, OPTIONS_ACT, .act = print_commands},
+    {"version", 0, OPTIONS_ACT, .act = print_version},
+    {NULL},
+};
+
+/* OPTIONS_CONTINUE, or the exit status. */
 static int arguments_read(int count, char **values, struct arguments *arguments) {
-    int option;
-    while ((option = getopt_long(count, values, "d:s:c:h", options, NULL)) != -1) {
-        int status = option_take(option, arguments);
-        if (status >= 0)
-            return status;
-    }
+    int status = options_read(count, values, options, usage, arguments);
+    if (status != OPTIONS_CONTINUE)
+        return status;
     if (optind != count) {
         fprintf(stderr, "tern-shell: what is \"%s\" meant to be? A command goes behind -c.\n%s",
                 values[optind], usage);
@@ -121,7 +92,7 @@ static int arguments_read(int count, char **values, struct arguments *arguments)
         fprintf(stderr, "tern-shell: --data, --socket and --config all say where; give one\n");
         return EXIT_USAGE;
     }
-    return -1;
+    return OPTIONS_CONTINUE;
 }
 
 /* Where the socket is. 0 or an exit status, after it has said why. */
@@ -159,9 +130,9 @@ int main(int count, char **values) {
     struct shell shell = {.client.fd = -1, .path = path};
     struct sigaction action = {.sa_handler = on_interrupt};
     int status = arguments_read(count, values, &arguments);
-    if (status < 0)
-        status = path_of(&arguments, path, sizeof(path)) ?: -1;
-    if (status >= 0)
+    if (status == OPTIONS_CONTINUE)
+        status = path_of(&arguments, path, sizeof(path)) ?: OPTIONS_CONTINUE;
+    if (status != OPTIONS_CONTINUE)
         return status;
     sigaction(SIGINT, &action, NULL);
     shell.json = arguments.json;

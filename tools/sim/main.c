@@ -4,6 +4,7 @@
  */
 #include "net/decimal.h"
 #include "runtime/log.h"
+#include "tools/options/options.h"
 #include "tools/sim/report.h"
 #include "tools/sim/world.h"
 
@@ -15,9 +16,9 @@
 #include <string.h>
 
 #define EXIT_BROKEN 1
-#define EXIT_USAGE 64 /* EX_USAGE of sysexits.h */
 #define CLIENTS_MAX 1000u
 #define EVENTS_DEFAULT 10000u
+#define EVENTS_MAX 1000000000u
 #define CLIENTS_DEFAULT 12u
 
 static const char usage[] =
@@ -44,34 +45,8 @@ static const char usage[] =
 
 struct arguments {
     struct world_options world;
-    uint64_t seeds;
+    uint64_t seeds, clients;
     bool has_seed, json, log;
-};
-
-enum {
-    OPTION_SEED = 256,
-    OPTION_SEEDS,
-    OPTION_EVENTS,
-    OPTION_CLIENTS,
-    OPTION_FAULT,
-    OPTION_LIST,
-    OPTION_JSON,
-    OPTION_LOG,
-    OPTION_TRACE
-};
-
-static const struct option options[] = {
-    {"seed", required_argument, NULL, OPTION_SEED},
-    {"seeds", required_argument, NULL, OPTION_SEEDS},
-    {"events", required_argument, NULL, OPTION_EVENTS},
-    {"clients", required_argument, NULL, OPTION_CLIENTS},
-    {"fault", required_argument, NULL, OPTION_FAULT},
-    {"list-faults", no_argument, NULL, OPTION_LIST},
-    {"json", no_argument, NULL, OPTION_JSON},
-    {"log", no_argument, NULL, OPTION_LOG},
-    {"trace", no_argument, NULL, OPTION_TRACE},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
 };
 
 /* --- libsodium's randomness: it has one for the process, so the world that runs lends its own ----
@@ -97,11 +72,7 @@ static struct randombytes_implementation sodium_implementation = {
 /* --- arguments ----------------------------------------------------------------------------------
  */
 
-static int number_read(const char *text, uint64_t min, uint64_t max, uint64_t *number) {
-    return decimal_read(text, min, max, number) ? 0 : -EINVAL;
-}
-
-static void list_faults(void) {
+static int list_faults(void *fields, const char *value) {
     struct fault_rates rates;
     char rate[32];
     fault_rates_default(&rates);
@@ -112,65 +83,51 @@ static void list_faults(void) {
         printf("%-15s %7s  %s\n", fault_name((enum fault_kind)i), rate,
                fault_explanation((enum fault_kind)i));
     }
+    return 0;
 }
 
-static int option_take(int option, struct arguments *arguments) {
-    uint64_t clients = arguments->world.clients;
-    int error = 0;
-    switch (option) {
-    case OPTION_SEED:
-        error = number_read(optarg, 0, UINT64_MAX, &arguments->world.seed);
-        arguments->has_seed = true;
-        break;
-    case OPTION_SEEDS:
-        error = number_read(optarg, 1, UINT32_MAX, &arguments->seeds);
-        break;
-    case OPTION_EVENTS:
-        error = number_read(optarg, 1, 1000000000, &arguments->world.events_max);
-        break;
-    case OPTION_CLIENTS:
-        error = number_read(optarg, 2, CLIENTS_MAX, &clients);
-        arguments->world.clients = (unsigned)clients;
-        break;
-    case OPTION_FAULT:
-        error = fault_rates_read(&arguments->world.rates, optarg);
-        break;
-    case OPTION_JSON:
-        arguments->json = true;
-        break;
-    case OPTION_LOG:
-        arguments->log = true;
-        break;
-    case OPTION_TRACE:
-        arguments->world.trace = true;
-        break;
-    default:
-        return -EINVAL;
-    }
-    if (error)
-        fprintf(stderr, "tern-sim: not understood: %s\n", optarg);
-    return error;
+static int take_seed(void *fields, const char *value) {
+    struct arguments *arguments = fields;
+    arguments->has_seed = decimal_read(value, 0, UINT64_MAX, &arguments->world.seed);
+    if (arguments->has_seed)
+        return OPTIONS_CONTINUE;
+    fprintf(stderr, "tern-sim: a seed is a number, not \"%s\"\n", value);
+    return OPTIONS_USAGE;
 }
 
-/* -1: go on; else the exit status. */
+static int take_fault(void *fields, const char *value) {
+    struct arguments *arguments = fields;
+    if (fault_rates_read(&arguments->world.rates, value) == 0)
+        return OPTIONS_CONTINUE;
+    fprintf(stderr, "tern-sim: --fault takes NAME=RATE, not \"%s\"\n", value);
+    return OPTIONS_USAGE;
+}
+
+#define FIELD(name) .field = offsetof(struct arguments, name)
+
+static const struct options_entry options[] = {
+    {"seed", 0, OPTIONS_VALUE, .act = take_seed},
+    {"seeds", 0, OPTIONS_NUMBER, FIELD(seeds), .min = 1, .max = UINT32_MAX},
+    {"events", 0, OPTIONS_NUMBER, FIELD(world.events_max), .min = 1, .max = EVENTS_MAX},
+    {"clients", 0, OPTIONS_NUMBER, FIELD(clients), .min = 2, .max = CLIENTS_MAX},
+    {"fault", 0, OPTIONS_VALUE, .act = take_fault},
+    {"list-faults", 0, OPTIONS_ACT, .act = list_faults},
+    {"json", 0, OPTIONS_FLAG, FIELD(json)},
+    {"log", 0, OPTIONS_FLAG, FIELD(log)},
+    {"trace", 0, OPTIONS_FLAG, FIELD(world.trace)},
+    {NULL},
+};
+
+/* OPTIONS_CONTINUE, or the exit status. */
 static int arguments_read(int count, char *values[], struct arguments *arguments) {
-    int option;
-    while ((option = getopt_long(count, values, "h", options, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(usage, stdout);
-            return 0;
-        }
-        if (option == OPTION_LIST) {
-            list_faults();
-            return 0;
-        }
-        if (option_take(option, arguments) != 0)
-            return EXIT_USAGE;
-    }
+    int status = options_read(count, values, options, usage, arguments);
+    if (status != OPTIONS_CONTINUE)
+        return status;
+    arguments->world.clients = (unsigned)arguments->clients;
     if (arguments->has_seed && optind == count)
-        return -1;
+        return OPTIONS_CONTINUE;
     fputs(usage, stderr);
-    return EXIT_USAGE;
+    return OPTIONS_USAGE;
 }
 
 /* --- running ------------------------------------------------------------------------------------
@@ -193,17 +150,17 @@ static bool run(const struct arguments *arguments, uint64_t seed) {
 
 int main(int count, char *values[]) {
     struct arguments arguments = {
-        .world = {.events_max = EVENTS_DEFAULT, .clients = CLIENTS_DEFAULT}, .seeds = 1};
+        .world = {.events_max = EVENTS_DEFAULT}, .seeds = 1, .clients = CLIENTS_DEFAULT};
     uint64_t bad = 0;
     fault_rates_default(&arguments.world.rates);
     int status = arguments_read(count, values, &arguments);
-    if (status >= 0)
+    if (status != OPTIONS_CONTINUE)
         return status;
     log_level_set(arguments.log ? LOG_INFO : (enum log_level)(LOG_ERROR + 1));
     random_init(&sodium_random, arguments.world.seed, UINT64_MAX);
     if (randombytes_set_implementation(&sodium_implementation) != 0 || sodium_init() < 0) {
         fprintf(stderr, "tern-sim: libsodium can't be used\n");
-        return EXIT_USAGE;
+        return OPTIONS_USAGE;
     }
     for (uint64_t i = 0; i < arguments.seeds; i++)
         bad += !run(&arguments, arguments.world.seed + i);
