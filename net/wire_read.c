@@ -286,10 +286,6 @@ static enum parse_result read_element_text(struct wire_reader *reader, struct wi
     return read_text(reader, WIRE_LIST_TEXT_BYTES_MAX, text);
 }
 
-DEFINE_LIST(number, uint64_t)
-DEFINE_LIST(identity, struct wire_id)
-DEFINE_LIST(text, struct wire_bytes)
-
 /* ---------------------------------------------------------------- frames, records, bodies */
 
 /* Each function reads `count` values that stand for the fields in their order: the next field is
@@ -357,6 +353,10 @@ DEFINE_LIST(text, struct wire_bytes)
             result = read_fields_##name(&reader, count, body);                                 \
         return result == PARSE_COMPLETE && left(&reader) != 0 ? PARSE_JUNK : result;           \
     }
+
+DEFINE_LIST(number, uint64_t)
+DEFINE_LIST(identity, struct wire_id)
+DEFINE_LIST(text, struct wire_bytes)
 #include "net/wire.def"
 
 static enum parse_result read_fields(struct wire_reader *reader, uint32_t count,
