@@ -15,30 +15,18 @@
 static const char *const orders[] = {[INSPECT_BY_MAILBOX] = "mailbox",   [INSPECT_BY_AGE] = "age",
                                      [INSPECT_BY_MESSAGES] = "messages", [INSPECT_BY_TIME] = "time",
                                      [INSPECT_BY_BYTES] = "bytes",       NULL};
-static const char *const states[] = {[INSPECT_IDLE] = "idle",
-                                     [INSPECT_QUEUED] = "queued",
-                                     [INSPECT_STARTING] = "starting",
-                                     [INSPECT_ENDING] = "ending"};
-
-static void put_key(struct admin_writer *writer, const struct inspect_row *row) {
-    if (row->named)
-        admin_put_uint(writer, "key", row->key);
-    else
-        admin_put_nil(writer, "key");
-}
-
 static void put_row(struct admin_session *session, const struct inspect_row *row) {
     struct admin_writer *writer = admin_row(session);
     admin_put_text(writer, "actor", ADMIN_ID_TEXT(row->actor));
     admin_put_text(writer, "class", row->class_name);
-    put_key(writer, row);
+    admin_put_key(writer, row);
     admin_put_uint(writer, "mailbox", row->mailbox_messages);
     admin_put_uint(writer, "oldest_ns", row->oldest_ns);
     admin_put_uint(writer, "messages", row->messages);
     admin_put_uint(writer, "busy_ns", row->busy_ns);
     admin_put_uint(writer, "bytes", row->bytes);
     admin_put_uint(writer, "idle_ms", row->idle_ms);
-    admin_put_text(writer, "state", states[row->state]);
+    admin_put_text(writer, "state", admin_state_text(row->state));
     admin_row_end(session);
 }
 
@@ -78,23 +66,11 @@ void admin_top(struct admin_session *session, const struct admin_request *reques
         begin_query(session, &query);
 }
 
-struct class_search {
-    const char *name;
-    bool found;
-};
-
-static void compare_class(void *context, const struct runtime_class_counters *counters) {
-    struct class_search *search = context;
-    search->found |= strcmp(counters->name, search->name) == 0;
-}
-
 void admin_actors(struct admin_session *session, const struct admin_request *request) {
     struct inspect_query query = {0};
     if (!take_filter(session, request, &query, ROWS_OF_CLASS_DEFAULT))
         return;
-    struct class_search search = {.name = query.class_name};
-    runtime_classes_visit(runtime_current(), compare_class, &search);
-    if (search.found)
+    if (admin_class_exists(query.class_name))
         begin_query(session, &query);
     else
         admin_error(session, "not_found", "there is no class \"%s\"; \"classes\" lists them",
@@ -136,38 +112,6 @@ void admin_top_on_message(struct admin_session *session, struct message **messag
 
 /* --- one ---------------------------------------------------------------------------------------
  */
-
-static void on_info(struct admin_session *session, const struct inspect_row *row) {
-    struct admin_writer *writer = admin_row(session);
-    bool supervised = row->supervisor.bits != 0;
-    admin_put_text(writer, "actor", ADMIN_ID_TEXT(row->actor));
-    admin_put_text(writer, "class", row->class_name);
-    put_key(writer, row);
-    admin_put_text(writer, "state", states[row->state]);
-    admin_put_text(writer, "supervisor", supervised ? ADMIN_ID_TEXT(row->supervisor) : NULL);
-    admin_put_uint(writer, "mailbox", row->mailbox_messages);
-    admin_put_uint(writer, "mailbox_bytes", row->mailbox_bytes);
-    admin_put_uint(writer, "oldest_ns", row->oldest_ns);
-    admin_put_uint(writer, "idle_ms", row->idle_ms);
-    admin_put_uint(writer, "messages", row->messages);
-    admin_put_uint(writer, "busy_ns", row->busy_ns);
-    admin_put_uint(writer, "bytes", row->bytes);
-    admin_put_uint(writer, "state_bytes", row->state_bytes);
-    admin_put_uint(writer, "allocated_bytes", row->allocated_bytes);
-    admin_put_uint(writer, "timers", row->timers);
-    admin_put_uint(writer, "sockets_and_programs", row->sockets_and_programs);
-    admin_put_uint(writer, "monitors", row->monitors);
-    admin_put_uint(writer, "monitored_by", row->watchers);
-    admin_put_uint(writer, "links", row->links);
-    admin_put_bool(writer, "has_name", row->published);
-    admin_row_end(session);
-    admin_end(session);
-    admin_end_send(session);
-}
-
-void admin_info(struct admin_session *session, const struct admin_request *request) {
-    admin_resolve(session, request, on_info);
-}
 
 static void on_found(struct admin_session *session, const struct inspect_row *row) {
     int error = actor_inspect_detail(row->actor, &session->work.call);

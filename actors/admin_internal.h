@@ -67,12 +67,15 @@ struct admin_session {
         /* admin_resolve: */
         char reference[ADMIN_REFERENCE_BYTES_MAX];
         admin_found_fn found;
-        uint64_t call; /* what is asked of a supervisor, or of one actor */
+        bool by_device;  /* a mailbox is looked for that knows the connection */
+        uint32_t device; /* of it; 0: the only one that is connected */
+        bool described;  /* `target` was asked what it does */
+        uint64_t call;   /* what is asked of a supervisor, or of one actor */
         unsigned relations;
         struct admin_tree_row *tree;
         uint32_t tree_count, tree_asked;
         char change[192];          /* what was begun; empty: nothing, or it is over */
-        struct inspect_row target; /* of a change */
+        struct inspect_row target; /* of a change, of info */
         enum supervisor_question question;
         uint32_t place;
         struct {
@@ -118,6 +121,10 @@ const char *admin_id_text(struct actor_id actor, char text[32]);
 const char *admin_reason_text(int reason, char text[32]);
 #define ADMIN_REASON_TEXT(reason) admin_reason_text(reason, (char[32]){0})
 
+const char *admin_state_text(enum inspect_state state);
+/* The field `key`: nil where the actor has none. */
+void admin_put_key(struct admin_writer *writer, const struct inspect_row *row);
+
 /* A change begins: a line of the log says who asks for it, and for what. Another says what came of
  * it, at the latest with admin_error; the session's end is told too. */
 void admin_change_begin(struct admin_session *session, const char *what);
@@ -133,6 +140,10 @@ void admin_change_end(struct admin_session *session, const char *note);
 void admin_resolve(struct admin_session *session, const struct admin_request *request,
                    admin_found_fn found);
 void admin_resolve_on_message(struct admin_session *session, struct message **message);
+bool admin_class_exists(const char *name);
+/* Asks it for a description (MAILBOX_DESCRIBE, CONNECTION_DESCRIBE) that bears the request's id,
+ * and starts the deadline. 0, or why it can't be asked. */
+int admin_describe(struct admin_session *session, struct actor_id actor, uint16_t kind);
 
 /* --- commands --- */
 
@@ -144,6 +155,7 @@ void admin_top(struct admin_session *session, const struct admin_request *reques
 void admin_actors(struct admin_session *session, const struct admin_request *request);
 void admin_top_on_message(struct admin_session *session, struct message **message);
 void admin_info(struct admin_session *session, const struct admin_request *request);
+void admin_info_on_message(struct admin_session *session, struct message **message);
 void admin_mailbox(struct admin_session *session, const struct admin_request *request);
 void admin_links(struct admin_session *session, const struct admin_request *request);
 void admin_monitors(struct admin_session *session, const struct admin_request *request);

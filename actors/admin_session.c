@@ -189,6 +189,21 @@ const char *admin_reason_text(int reason, char text[32]) {
     return text;
 }
 
+const char *admin_state_text(enum inspect_state state) {
+    static const char *const states[] = {[INSPECT_IDLE] = "idle",
+                                         [INSPECT_QUEUED] = "queued",
+                                         [INSPECT_STARTING] = "starting",
+                                         [INSPECT_ENDING] = "ending"};
+    return states[state];
+}
+
+void admin_put_key(struct admin_writer *writer, const struct inspect_row *row) {
+    if (row->named)
+        admin_put_uint(writer, "key", row->key);
+    else
+        admin_put_nil(writer, "key");
+}
+
 /* --- requests ----------------------------------------------------------------------------------
  */
 
@@ -203,7 +218,7 @@ static const struct admin_command commands[] = {
     {"tree", admin_tree, admin_tree_on_message, NULL},
     {"top", admin_top, admin_top_on_message, NULL},
     {"actors", admin_actors, admin_top_on_message, NULL},
-    {"info", admin_info, admin_resolve_on_message, NULL},
+    {"info", admin_info, admin_info_on_message, NULL},
     {"mailbox", admin_mailbox, admin_detail_on_message, NULL},
     {"links", admin_links, admin_detail_on_message, NULL},
     {"monitors", admin_monitors, admin_detail_on_message, NULL},

@@ -39,16 +39,6 @@ static void on_found(struct admin_session *session, const struct inspect_row *ro
     start(session, &spec);
 }
 
-struct class_search {
-    const char *name;
-    bool found;
-};
-
-static void compare_class(void *context, const struct runtime_class_counters *counters) {
-    struct class_search *search = context;
-    search->found |= strcmp(counters->name, search->name) == 0;
-}
-
 void admin_trace(struct admin_session *session, const struct admin_request *request) {
     struct trace_spec spec = {.duration_ms = 0};
     uint64_t duration_ms = DURATION_MS_DEFAULT, per_second = PER_SECOND_DEFAULT;
@@ -60,9 +50,8 @@ void admin_trace(struct admin_session *session, const struct admin_request *requ
     unsigned shards = node_current()->shards;
     session->work.trace.duration_ms = (uint32_t)duration_ms;
     session->work.trace.per_second = (uint32_t)((per_second + shards - 1) / shards);
-    struct class_search search = {.name = what};
-    runtime_classes_visit(runtime_current(), compare_class, &search);
-    if (search.found && strlen(what) < sizeof(spec.class_name) && !actor_whereis(what).bits) {
+    if (admin_class_exists(what) && strlen(what) < sizeof(spec.class_name) &&
+        !actor_whereis(what).bits) {
         memcpy(spec.class_name, what, strlen(what) + 1);
         start(session, &spec);
     } else {

@@ -530,6 +530,7 @@ static const struct actor_handler handlers[] = {
     [CONNECTION_CUT] = {"cut", connection_on_cut},
     [CONNECTION_DRAIN] = {"drain", connection_on_drain},
     [CONNECTION_DISCOVERED] = {"discovered", connection_on_discovered},
+    [CONNECTION_DESCRIBE] = {"describe", connection_describe},
 };
 
 const struct actor_class connection_class = {

@@ -257,6 +257,11 @@ uint32_t connection_open_tick(struct connection *connection);
 unsigned connection_open_waiting(const struct connection *connection);
 void connection_open_free(struct connection *connection);
 
+/* --- describe.c: CONNECTION_DESCRIBE -----------------------------------------------------------
+ */
+
+void connection_describe(void *state, struct message **message);
+
 /* --- connection_output.c -----------------------------------------------------------------------
  */
 

@@ -494,6 +494,7 @@ static const struct actor_handler mailbox_handlers[] = {
     [MAILBOX_TICK] = {"tick", mailbox_on_tick},
     [MAILBOX_EXPIRE] = {"expire", mailbox_on_expire},
     [MAILBOX_DEVICES_CHANGED] = {"devices_changed", mailbox_on_devices_changed},
+    [MAILBOX_DESCRIBE] = {"describe", mailbox_describe},
     [COMMITTED] = {"committed", mailbox_on_committed},
     [COMMIT_AGAIN] = {"commit_again", mailbox_on_commit_again},
 };

@@ -275,6 +275,10 @@ void mailbox_tick_in(struct mailbox *mailbox, uint32_t delay_ms);
 void mailbox_detach_device(struct mailbox *mailbox, struct device *device, bool device_left);
 void mailbox_cut(struct device *device, uint8_t notice, uint16_t close_code);
 
+/* --- describe.c: MAILBOX_DESCRIBE --- */
+
+void mailbox_describe(void *state, struct message **message);
+
 /* --- mailbox_load.c --- */
 
 /* Begins to read everything; MAILBOX_LOADED comes. */

@@ -31,6 +31,7 @@ struct engine;
     X(CONNECTION_CUT, connection)            /* connection_cut: notice, then close */              \
     X(CONNECTION_DRAIN, connection)          /* the node stops */                                  \
     X(CONNECTION_DISCOVERED, connection)     /* pool: connection_discovered, blob: reply body */   \
+    X(CONNECTION_DESCRIBE, connection)       /* describe: an operator looks */                     \
     X(MAILBOX_LOADED, mailbox)               /* pool: its state from storage */                    \
     X(MAILBOX_PAGE, mailbox)                 /* pool: a page of stored mail */                     \
     X(MAILBOX_ATTACH, mailbox)               /* mailbox_attach */                                  \
@@ -47,6 +48,7 @@ struct engine;
     X(MAILBOX_TICK, mailbox)            /* timer: open sends' deadlines, memory to give back */    \
     X(MAILBOX_EXPIRE, mailbox)          /* the expirer has seen old mail of this user */           \
     X(MAILBOX_DEVICES_CHANGED, mailbox) /* devices_changed: the account's list is new */           \
+    X(MAILBOX_DESCRIBE, mailbox)        /* describe: an operator looks */                          \
     X(COMMITTER_COMMIT, committer)      /* commit_request, blob: an encoded write batch */         \
     X(COMMITTER_WRITTEN, committer)     /* pool: a group was written */                            \
     X(COMMITTER_TICK, committer)        /* timer */                                                \
@@ -80,7 +82,9 @@ struct engine;
     X(DRAIN_BEGIN, drainer)  /* the shell asks for it */                                           \
     X(DRAIN_TICK, drainer)                                                                         \
     X(ADMIN_DONE, admin_session) /* pool: what a command looked up */                              \
-    X(ADMIN_TICK, admin_session) /* timer: a command's deadline */
+    X(ADMIN_TICK, admin_session) /* timer: a command's deadline */                                 \
+    X(MAILBOX_DESCRIBED, any)    /* mailbox_described */                                           \
+    X(CONNECTION_DESCRIBED, any) /* connection_described */
 
 enum message_kind {
     TERN_KIND_BEFORE_FIRST = ACTOR_KIND_FIRST - 1,
@@ -402,6 +406,42 @@ struct quarantine_one {
 struct quarantine_done {
     uint64_t reference;
     int error;
+};
+
+/* MAILBOX_DESCRIBE and CONNECTION_DESCRIBE: what an operator sees of one. Answered at once, with
+ * the reference; not by one that ends meanwhile. */
+struct describe {
+    struct actor_id reply_to;
+    uint64_t reference;
+};
+#define DESCRIBED_DEVICES_MAX 32u
+struct described_device {
+    uint32_t number;
+    uint8_t gone; /* not of the account any more; its mail is still to be told about */
+    struct actor_id connection;  /* nobody: offline */
+    uint32_t messages, statuses; /* that wait for its acknowledgement */
+    uint32_t held;               /* of them only in memory, for a moment */
+    uint32_t in_flight;          /* of them sent */
+    uint32_t acknowledge_ms;     /* what it takes to acknowledge, smoothed; 0: unknown */
+    uint64_t bytes;              /* of the messages' ciphertexts */
+};
+struct mailbox_described {
+    uint64_t reference, user;
+    uint8_t loading; /* its state is being read: it knows no device yet */
+    uint32_t count;
+    struct described_device devices[DESCRIBED_DEVICES_MAX];
+};
+struct connection_described {
+    uint64_t reference;
+    const char *stage; /* constant: "OPEN" */
+    uint64_t user;     /* 0: not known, or nobody's */
+    uint32_t device;
+    struct actor_id mailbox;
+    uint32_t silent_ms;    /* since something last came */
+    uint32_t heartbeat_ms; /* what it was told; 0: nothing yet */
+    uint32_t requests_open;
+    uint8_t encrypted, sending, draining;
+    uint8_t address[16]; /* IPv6, or IPv4 mapped into it */
 };
 
 #endif

@@ -12,6 +12,8 @@
  *   TERN_FAULT_CRASH_HTTP    the parser of the request's head, before any key is known
  *   TERN_FAULT_CRASH_FRAME   the reader of frames: `hello`, and those of a session
  *   TERN_FAULT_CRASH_ENTRY   the decoder of what is stored, on pool threads or in a mailbox
+ * What takes its time instead, STALL_MS in the handler:
+ *   TERN_FAULT_STALL         a connection that is to send its device mail with it
  */
 #include "tools/node/node_seams.h"
 #include "actors/messages.h"
@@ -24,8 +26,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define CLASSES_MAX 16
+#define STALL_MS 500 /* twenty budgets of the watchdog */
 
 struct fault_rate {
     char class[32];
@@ -59,10 +63,20 @@ static int fault(void *context, const struct actor_class *class, uint16_t kind) 
 /* Volatile: no compiler may know that it is nobody's. */
 static uintptr_t volatile nowhere = 16;
 
-static void crash_if(const char *variable, const void *bytes, size_t length) {
+static bool holds(const char *variable, const void *bytes, size_t length) {
     const char *text = getenv(variable);
-    if (text && bytes && memmem(bytes, length, text, strlen(text)))
+    return text && bytes && memmem(bytes, length, text, strlen(text));
+}
+
+static void crash_if(const char *variable, const void *bytes, size_t length) {
+    if (holds(variable, bytes, length))
         *(volatile int *)nowhere = 0; // NOLINT(performance-no-int-to-ptr)
+}
+
+static void stall_if(const char *variable, const void *bytes, size_t length) {
+    struct timespec left = {.tv_nsec = STALL_MS * 1000000L};
+    while (holds(variable, bytes, length) && nanosleep(&left, &left) != 0)
+        ;
 }
 
 struct connection;
@@ -71,6 +85,8 @@ void __wrap_connection_send_mail(struct connection *connection, struct message *
 void __wrap_connection_send_mail(struct connection *connection, struct message *message) {
     const struct connection_mail *mail = message_as(message, struct connection_mail);
     crash_if("TERN_FAULT_CRASH", blob_bytes(message->blob) + mail->ciphertext_offset,
+             mail->ciphertext_bytes);
+    stall_if("TERN_FAULT_STALL", blob_bytes(message->blob) + mail->ciphertext_offset,
              mail->ciphertext_bytes);
     __real_connection_send_mail(connection, message);
 }

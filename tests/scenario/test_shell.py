@@ -11,8 +11,10 @@ import subprocess
 import msgpack
 import pytest
 
+import foreign
 from foreign import Device
 from harness import BIN, ROOT, wait_until
+from test_durability import disk  # noqa: F401: a fixture
 
 SHELL = os.path.join(BIN, "tern-shell")
 
@@ -171,6 +173,88 @@ def test_actors_are_found_in_every_way_they_are_named(node):
         window = rows(node, "top --by messages --window 300ms")
         assert all(row["messages"] <= 100 for row in window)
         await person.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def test_a_connection_is_found_by_whose_it_is(node):
+    phone = "+15550001112"
+
+    async def scenario():
+        person = Device(node.url)
+        await person.connect()
+        await person.register(phone, "Ada", node.code)
+        found = rows(node, "info connection:" + phone)
+        assert len(found) == 1 and (found[0]["user"], found[0]["device"]) == (person.user, person.device)
+        assert (found[0]["class"], found[0]["stage"], found[0]["address"]) == ("connection", "OPEN", "127.0.0.1")
+        assert found[0]["encrypted"] is True and found[0]["requests_open"] == 0 and found[0]["silent_ms"] < 60000
+        connection = found[0]["actor"]
+        for name in ("connection:%d" % person.user, "connection:%d/%d" % (person.user, person.device)):
+            assert rows(node, "info " + name)[0]["actor"] == connection
+        mailbox, *devices = rows(node, "info mailbox:" + phone)
+        assert found[0]["attached_to"] == mailbox["actor"]
+        assert [(row["device"], row["connection"], row["waiting_messages"]) for row in devices] == [
+            (person.device, connection, 0)]
+        assert "this device is not connected" in run(node, "info connection:%d/77" % person.user, status=1)
+        assert "no device of this user is connected" in run(node, "info connection:999999", status=1)
+        assert "a connection is its user's and device's" in run(node, "info connection:1/x", status=1)
+        assert "no groups yet" in run(node, "info group:5", status=1)
+        assert "no such class" in run(node, "info mailbux:5", status=1)
+        assert "was killed" in run(node, "kill connection:%s --yes" % phone), "as every command that wants an actor"
+        assert "no device of this user is connected" in run(node, "info connection:" + phone, status=1)
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def test_a_mailbox_says_what_waits_for_each_device(node):
+    async def scenario():
+        ada, ben = Device(node.url), Device(node.url)
+        for i, person in enumerate((ada, ben)):
+            await person.connect()
+            await person.register("+1555000130%d" % i, "Person %d" % i, node.code)
+        for i in range(3):
+            await ada.send(ben.user, b"the secret words %d" % i)
+        await ben.receive(3)
+        text = run(node, "info mailbox:+15550001301", options=["--json"])
+        _, device = json.loads(text)
+        assert (device["waiting_messages"], device["in_flight"]) == (3, 3) and device["waiting_bytes"] >= 3 * 16
+        assert "secret" not in text
+        await ben.acknowledge()
+        await asyncio.to_thread(wait_until, lambda: rows(node, "info mailbox:+15550001301")[1]["waiting_messages"] == 0)
+        await ben.close()
+        await asyncio.to_thread(wait_until, lambda: rows(node, "info mailbox:+15550001301")[1]["connection"] is None)
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def test_what_waits_in_a_mailbox_is_shown_with_kind_size_and_age(make_node, disk):
+    node = make_node(environment=disk.environment)
+    phone = "+15550001113"
+
+    async def scenario():
+        ada, other = Device(node.url), Device(node.url)
+        for device in (ada, other):
+            await device.connect()
+        await ada.request(foreign.REGISTER, phone)
+        assert rows(node, "mailbox number:" + phone) == []
+        disk.say("hold\n")  # the account is being written, and whoever else wants the number waits
+        await ada.send_frames([foreign.VERIFY, 71, phone, node.code(phone), "Ada"])
+        await asyncio.to_thread(wait_until, lambda: disk.calls()[-1:] and disk.calls()[-1].startswith("begin"))
+        await other.send_frames([foreign.REGISTER, 72, phone])
+        waiting = await asyncio.to_thread(wait_until, lambda: rows(node, "mailbox number:" + phone))
+        sender = rows(node, "info " + waiting[0]["from"])[0]
+        assert len(waiting) == 1 and (waiting[0]["place"], waiting[0]["message"]) == (1, "register")
+        assert waiting[0]["bytes"] > 0 and waiting[0]["deferred"] is True and sender["class"] == "connection"
+        later = rows(node, "mailbox number:" + phone)
+        assert later[0]["age_ns"] > waiting[0]["age_ns"] > 0
+        assert phone not in json.dumps(waiting)
+        found = rows(node, "actors number where mailbox >= 1")
+        assert [row["mailbox"] for row in found] == [1] and found[0]["oldest_ns"] > 0
+        disk.say("")
+        await ada.answer(71)
+        await asyncio.to_thread(wait_until, lambda: rows(node, "mailbox number:" + phone) == [])
+        for device in (ada, other):
+            await device.close()
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
 

@@ -70,6 +70,32 @@ def test_past_is_shown_and_empty_where_there_was_none(node):
     assert "is CRASH-" in run(node, "crashes ../node.key", status=64)
 
 
+def test_slow_shows_what_ran_over_its_budget_and_where_it_was(make_node):
+    node = make_node(program=FAULTS, environment={"TERN_FAULT_STALL": "slow words"})
+
+    async def scenario():
+        people = []
+        for i in range(2):
+            person = Device(node.url)
+            await person.connect()
+            await person.register("+1555000600%d" % i, "Person %d" % i, node.code)
+            people.append(person)
+        await people[0].send(people[1].user, b"these are slow words")
+        await people[1].receive(1)
+        connection = rows(node, "info connection:%d" % people[1].user)[0]["actor"]
+        for person in people:
+            await person.close()
+        return connection
+
+    connection = asyncio.run(asyncio.wait_for(scenario(), 60))
+    report = next(row for row in rows(node, "slow") if row["actor"] == connection)
+    assert report["class"] == "connection" and report["doing"].startswith("message mail") and report["ran_ms"] >= 25
+    assert "connection_send_mail" in report["at"] and "slow words" not in json.dumps(report)
+    text = run(node, "slow")
+    assert "connection_send_mail" in text and text.splitlines()[0].split()[:4] == ["seen", "shard", "class", "actor"]
+    assert rows(node, "node")[0]["slow_total"] >= 1
+
+
 def test_crash_is_listed_and_its_record_shown(make_node):
     node = make_node(program=FAULTS, environment={"TERN_FAULT_CRASH": "p0ison"})
 

@@ -60,7 +60,13 @@ const struct command commands[] = {
           {"--rows", "rows", WORD_NUMBER, .help = "how many, at most 1000; 100"}}},
     {"info", VIEW_CARD, "ACTOR", "one actor, closely",
      "ACTOR is an id (0x...), a class and a key (mailbox:42), a class and a phone number\n"
-     "(mailbox:+15550001111, number:+15550001111), or a name (listener/0, committer).",
+     "(mailbox:+15550001111, number:+15550001111), a user's connection (connection:42,\n"
+     "connection:+15550001111; where several devices are connected connection:42/2 says which), "
+     "or\n"
+     "a name (listener/0, committer). Of a mailbox each device follows: what waits for it, what "
+     "of\n"
+     "that is only held in memory, and its connection; of a connection, whose it is.\n"
+     "    info connection:+15550001111",
      .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
     {"mailbox", VIEW_TABLE, "ACTOR", "what waits in an actor's mailbox",
      "Kinds, sizes and ages of what waits, the next one first, at most 512; never contents.",
