@@ -17,6 +17,10 @@ import msgpack
 import nacl.bindings as sodium
 import nacl.signing
 import websockets
+import websockets.exceptions
+
+# What a device meets whose connection is cut, or that is not let in.
+LOST = (OSError, websockets.exceptions.WebSocketException, asyncio.TimeoutError, EOFError)
 
 HELLO, WELCOME, REPLY, PING, PONG, NOTICE = 1, 2, 3, 4, 5, 6
 SEND, MAIL, ACK, EMPTY, STATUS, RECEIPT = 10, 11, 12, 13, 14, 15
@@ -166,6 +170,15 @@ class Device:
         await self._until(lambda: self.welcome_new)
         return self.welcome
 
+    async def come_back(self):
+        """Connects as soon as the node is there again."""
+        for _ in range(200):
+            try:
+                return await asyncio.wait_for(self.connect(), 5)
+            except LOST:
+                await asyncio.sleep(0.1)
+        raise AssertionError("the node did not come back")
+
     async def send_frames(self, *frames):
         await self.socket.send(self.sending.encrypt(b"".join(msgpack.packb(f) for f in frames)))
 
@@ -263,6 +276,11 @@ class Device:
             up_to = max([m[0] for m in self.mail] + [s[0] for s in self.statuses] + [self.cursor])
         self.cursor = max(self.cursor, up_to)
         await self.send_frames([ACK, 0, self.epoch, up_to, list(singles), list(errors)])
+
+    async def acknowledge_mail(self, count):
+        """Waits until `count` mails are here, and acknowledges them."""
+        await self.receive(count)
+        await self.acknowledge()
 
     async def wait_status(self, state, identity, seconds=10):
         await self._until(lambda: any(s[1] == state and identity in s[6] for s in self.statuses), seconds)

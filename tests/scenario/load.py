@@ -7,15 +7,11 @@ has, by (sender, device, id), and acknowledges. check() holds the run to what th
 message that was answered *sent* arrives, none shows twice, a sender's messages keep their order.
 """
 import asyncio
-import os
 import random
 
-import websockets.exceptions
-
 import foreign
-from foreign import Device
+from foreign import LOST, Device
 
-LOST = (OSError, websockets.exceptions.WebSocketException, asyncio.TimeoutError, EOFError)
 RETRYABLE = (foreign.LIMITED, foreign.OVERLOADED, foreign.UNAVAILABLE)
 
 

@@ -10,9 +10,8 @@ import pytest
 
 import foreign
 from harness import wait_until
-from test_foreign_client import ADA, BEN, acknowledge_one, registered, run
+from people import ADA, BEN, CLEO, registered, run
 
-CLEO = "+15550003000"
 STRANGERS = 10000
 
 
@@ -83,7 +82,7 @@ def test_ten_thousand_connections_that_say_nothing_cost_little_and_end(make_node
         wait_until(lambda: node.metric("tern_connections ") == STRANGERS + 2, what="all to be accepted")
         grown = resident_bytes(node.child()) - before
         assert grown < STRANGERS * 2048, grown
-        await asyncio.gather(ada.send(ben.user, b"still here"), acknowledge_one(ben))
+        await asyncio.gather(ada.send(ben.user, b"still here"), ben.acknowledge_mail(1))
         wait_until(lambda: event(node, "connection_timeout_http") == STRANGERS, 60, "their end")
         assert node.metric("tern_connections ") == 2
         assert all(has_ended(stranger) for stranger in strangers)
@@ -121,7 +120,7 @@ def test_a_device_that_never_acknowledges_gets_its_window_and_no_more(node):
         except asyncio.TimeoutError:
             pass
         assert len(ben.mail) == 256
-        await asyncio.gather(ada.send(cleo.user, b"to somebody else"), acknowledge_one(cleo))
+        await asyncio.gather(ada.send(cleo.user, b"to somebody else"), cleo.acknowledge_mail(1))
         await ben.acknowledge()
         await ben.receive(300)
         assert [m[0] for m in ben.mail] == list(range(ben.mail[0][0], ben.mail[0][0] + 300))

@@ -7,11 +7,11 @@ import re
 import pytest
 import websockets.exceptions
 
-from foreign import Device
+from foreign import LOST, Device
 from harness import ROOT, wait_until
+from people import registered, run
 
 FAULTS = os.path.join(ROOT, "build", "test-bin", "tern-node-faults")
-LOST = (OSError, websockets.exceptions.WebSocketException, asyncio.TimeoutError, EOFError)
 ADDRESS_BLAMED, BLAMED = ('tern_events_total{name="%s"}' % name for name in ("accept_address_blamed", "connection_blamed"))
 LIMITED = 4009
 
@@ -33,15 +33,6 @@ async def crash(node, act):
                what="crash and restart")
 
 
-async def come_back(device):
-    for _ in range(200):
-        try:
-            return await asyncio.wait_for(device.connect(), 5)
-        except LOST:
-            await asyncio.sleep(0.1)
-    raise AssertionError("the node did not come back")
-
-
 async def expect_refused(device):
     """Refused once its key is known, by name."""
     with pytest.raises(websockets.exceptions.ConnectionClosed) as closed:
@@ -49,16 +40,8 @@ async def expect_refused(device):
     assert closed.value.rcvd is None or closed.value.rcvd.code == LIMITED
 
 
-async def person(node, number, source=None):
-    device = Device(node.url)
-    device.source = source
-    await device.connect()
-    await device.register("+155500030%02d" % number, "Person %d" % number, node.code)
-    return device
-
-
-def run(scenario, seconds=120):
-    asyncio.run(asyncio.wait_for(scenario(), seconds))
+async def person(node, number):
+    return await registered(node, "+155500030%02d" % number, "Person %d" % number)
 
 
 def test_a_device_whose_frames_crash_the_node_is_refused_and_nobody_elses_mail_is_touched(make_node):
@@ -69,7 +52,7 @@ def test_a_device_whose_frames_crash_the_node_is_refused_and_nobody_elses_mail_i
         await ben.close()
         identity = await ada.send(ben.user, b"first")  # Ben's mail waits while Eve crashes the node
         for _ in range(2):
-            await come_back(eve)
+            await eve.come_back()
             # ... with a send that copies Ada's: her text, her id, to the same person.
             await crash(node, lambda: eve.send(ben.user, b"first p0ison", identity=identity))
         assert set(blames(node)) == {blames(node)[0]}
@@ -79,7 +62,7 @@ def test_a_device_whose_frames_crash_the_node_is_refused_and_nobody_elses_mail_i
         assert node.metric('tern_blamed{what="input"}') == 1
         assert node.metric(BLAMED) == 1 and node.metric(ADDRESS_BLAMED) == 0
         for device in (ada, ben):  # from the same address
-            await come_back(device)
+            await device.come_back()
         await ada.send(ben.user, b"second")
         await ben._until(lambda: len(ben.mail) >= 2, 20)
         assert [m[8] for m in ben.mail] == [b"first", b"second"]
@@ -91,9 +74,9 @@ def test_a_device_whose_frames_crash_the_node_is_refused_and_nobody_elses_mail_i
         node.stop()
         node.start()
         await expect_refused(eve)
-        await come_back(ada)
+        await ada.come_back()
 
-    run(scenario)
+    run(scenario())
     assert "device=" in node.log_text() and "refused for up to 600 s" in node.log_text()
 
 
@@ -113,15 +96,12 @@ def test_strangers_that_crash_the_node_by_ever_new_keys_are_refused_and_known_de
         assert all(re.fullmatch(r"input key=[0-9a-f]{64} address=127\.0\.0\.1", blame) for blame in blames(node))
         assert blames(node)[0] != blames(node)[1]
         await expect_refused(Device(node.url))
-        await come_back(ada)
-        elsewhere = Device(node.url)
-        elsewhere.source = "127.0.0.2"
-        await elsewhere.connect()
-        await elsewhere.register("+15550003055", "Elsewhere", node.code)
+        await ada.come_back()
+        elsewhere = await registered(node, "+15550003055", source="127.0.0.2")
         await ada.send(elsewhere.user, b"hello")
         await elsewhere.receive(1)
 
-    run(scenario)
+    run(scenario())
 
 
 def test_a_key_whose_hello_crashes_the_node_is_refused_before_its_hello_is_read(make_node):
@@ -138,7 +118,7 @@ def test_a_key_whose_hello_crashes_the_node_is_refused_before_its_hello_is_read(
         await person(node, 2)
         assert len(blames(node)) == 2
 
-    run(scenario)
+    run(scenario())
 
 
 def test_an_address_that_crashes_the_node_before_any_key_is_known_is_refused_alone(make_node):
@@ -154,10 +134,10 @@ def test_an_address_that_crashes_the_node_before_any_key_is_known_is_refused_alo
         with pytest.raises(LOST):
             await asyncio.wait_for(eve.connect(), 20)
         assert node.metric(ADDRESS_BLAMED) == 1
-        await come_back(ada)
+        await ada.come_back()
         assert len(blames(node)) == 2
 
-    run(scenario)
+    run(scenario())
 
 
 def test_what_cannot_be_read_from_the_store_is_set_aside_unread(make_node):
@@ -175,12 +155,12 @@ def test_what_cannot_be_read_from_the_store_is_set_aside_unread(make_node):
             await crash(node, ben.connect)
         assert len(set(blames(node))) == 1
         assert re.fullmatch(r"entry of=%d/%d sequence=\d+ hash=[0-9a-f]{32}" % (ben.user, ben.device), blames(node)[0])
-        await come_back(ben)
+        await ben.come_back()
         await ben._until(lambda: len(ben.mail) >= 2, 20)
         assert [m[8] for m in ben.mail] == [b"before", b"after"]
         assert node.metric('tern_events_total{name="mail_set_aside_crash"}') == 1
-        await come_back(ada)
+        await ada.come_back()
         await ada.send(ben.user, b"more")
         await ben._until(lambda: any(m[8] == b"more" for m in ben.mail), 20)
 
-    run(scenario)
+    run(scenario())

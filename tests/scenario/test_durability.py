@@ -7,22 +7,11 @@ import subprocess
 import pytest
 
 import foreign
-from foreign import Device, Refused
+from foreign import Refused
 from harness import ROOT, wait_until
+from people import ADA, BEN, registered, run
 
 FAULT = os.path.join(ROOT, "build", "test-bin", "libfault-fdatasync.so")
-ADA, BEN = "+15550001000", "+15550002000"
-
-
-def run(scenario):
-    asyncio.run(asyncio.wait_for(scenario, 120))
-
-
-async def registered(node, phone):
-    device = Device(node.url)
-    await device.connect()
-    await device.register(phone, "Somebody", node.code)
-    return device
 
 
 @pytest.fixture
@@ -72,17 +61,12 @@ def test_mail_that_is_acknowledged_in_time_does_not_wait_for_the_disk(make_node,
 
     async def scenario():
         ada, ben = await registered(node, ADA), await registered(node, BEN)
-        await asyncio.gather(ada.send(ben.user, b"first"), acknowledge(ben, 1))
+        await asyncio.gather(ada.send(ben.user, b"first"), ben.acknowledge_mail(1))
         disk.say("hold\n")
-        await asyncio.gather(ada.send(ben.user, b"second"), acknowledge(ben, 2))
+        await asyncio.gather(ada.send(ben.user, b"second"), ben.acknowledge_mail(2))
         assert [m[8] for m in ben.mail] == [b"first", b"second"]
         disk.say("")
     run(scenario())
-
-
-async def acknowledge(device, count):
-    await device.receive(count)
-    await device.acknowledge()
 
 
 def test_a_failed_fdatasync_ends_the_node_and_loses_nothing_accepted(make_node, disk):

@@ -8,20 +8,8 @@ import pytest
 import foreign
 from foreign import Device, Refused
 from harness import wait_until
+from people import ADA, BEN, registered, run
 
-ADA, BEN = "+15550001000", "+15550002000"
-
-
-def run(scenario):
-    asyncio.run(asyncio.wait_for(scenario, 90))
-
-
-async def registered(node, phone, name="Somebody"):
-    device = Device(node.url)
-    await device.connect()
-    assert device.welcome[2] is False
-    await device.register(phone, name, node.code)
-    return device
 
 
 def test_registers_sends_acknowledges_and_gets_delivered(node):
@@ -29,18 +17,13 @@ def test_registers_sends_acknowledges_and_gets_delivered(node):
         ada, ben = await registered(node, ADA, "Ada"), await registered(node, BEN, "Ben")
         assert await ada.find(BEN) == ben.user
         assert await ada.find("+15550009999") is None
-        identity = await asyncio.gather(ada.send(ben.user, b"hello"), acknowledge_one(ben))
+        identity = await asyncio.gather(ada.send(ben.user, b"hello"), ben.acknowledge_mail(1))
         mail = ben.mail[0]
         assert mail[1] == identity[0] and mail[8] == b"hello"
         assert (mail[3], mail[4]) == (ada.user, ada.device)
         await ada.wait_status(foreign.DELIVERED, identity[0])
         assert await ben.request(foreign.PROFILE, ada.user) == [ada.user, ADA, "Ada"]
     run(scenario())
-
-
-async def acknowledge_one(device):
-    await device.receive(1)
-    await device.acknowledge()
 
 
 def test_mail_waits_for_who_is_away_and_comes_in_order(node):
@@ -125,7 +108,7 @@ def test_unknown_recipients_and_oversize_are_refused_by_name(node):
             await ada.request(foreign.SEND, *ada.message(ben.user, version, devices, bytes(61441)))
         assert refused.value.args[0] == foreign.TOO_BIG
         # A refusal is an answer, too: it has used up its number.
-        await asyncio.gather(ada.send(ben.user, bytes(61440), number=3), acknowledge_one(ben))
+        await asyncio.gather(ada.send(ben.user, bytes(61440), number=3), ben.acknowledge_mail(1))
         assert ben.mail[0][8] == bytes(61440)
     run(scenario())
 
@@ -235,7 +218,7 @@ def test_an_acknowledgement_of_another_epoch_is_ignored(node):
 def test_read_receipts_reach_the_sender_who_was_away(node):
     async def scenario():
         ada, ben = await registered(node, ADA), await registered(node, BEN)
-        identity, _ = await asyncio.gather(ada.send(ben.user, b"read me"), acknowledge_one(ben))
+        identity, _ = await asyncio.gather(ada.send(ben.user, b"read me"), ben.acknowledge_mail(1))
         await ada.wait_status(foreign.DELIVERED, identity)
         await ada.acknowledge()
         await ada.close()

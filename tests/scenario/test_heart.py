@@ -5,22 +5,11 @@ import asyncio
 import re
 
 import pytest
-import websockets.exceptions
 
 from foreign import UNAVAILABLE, Device, Refused
 from harness import wait_until
 
-LOST = (OSError, websockets.exceptions.WebSocketException, asyncio.TimeoutError, EOFError)
 STRANGERS_AFTER, RESTARTS_MAX = 5, 10
-
-
-async def come_back(device):
-    for _ in range(200):
-        try:
-            return await asyncio.wait_for(device.connect(), 5)
-        except LOST:
-            await asyncio.sleep(0.1)
-    raise AssertionError("the node did not come back")
 
 
 def crash(node, times):
@@ -34,13 +23,13 @@ def crash(node, times):
 def test_too_many_crashes_refuse_strangers_then_end_the_node_loudly(node):
     async def person(number):
         device = Device(node.url)
-        await come_back(device)
+        await device.come_back()
         await device.register("+155500040%02d" % number, "Person %d" % number, node.code)
         return device
 
     async def refused():
         stranger = Device(node.url)
-        await come_back(stranger)
+        await stranger.come_back()
         with pytest.raises(Refused) as refusal:
             await stranger.register("+15550004099", "Stranger", node.code)
         code, retry_after_ms, _ = refusal.value.args
@@ -53,8 +42,8 @@ def test_too_many_crashes_refuse_strangers_then_end_the_node_loudly(node):
         crash(node, 1)
         assert "refuse strangers" in node.log_text()
         await refused()
-        await come_back(ada)  # known devices are let in, and their mail goes
-        await come_back(ben)
+        await ada.come_back()  # known devices are let in, and their mail goes
+        await ben.come_back()
         await ada.send(ben.user, b"all the same")
         await ben.receive(1)
         assert node.metric('tern_events_total{name="stranger_refused"}') == 1

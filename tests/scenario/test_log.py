@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import foreign
+import people
 from foreign import Device, Refused
 from harness import NODE, wait_until
 
@@ -27,14 +28,10 @@ def start_with_log(node, path):
 
 
 async def registered(node, phone, codes):
-    device = Device(node.url)
-
     def code(number):
         codes.append(node.code(number))
         return codes[-1]
-    await device.connect()
-    await device.register(phone, NAME, code)
-    return device
+    return await people.registered(node, phone, NAME, code)
 
 
 async def whole_life(node, codes):

@@ -5,10 +5,9 @@ import re
 import socket
 import subprocess
 
-from foreign import Device
 from harness import wait_until
+from people import ADA, BEN, chat, registered
 
-ADA, BEN = "+15550001000", "+15550002000"
 LINE = re.compile(r"(tern_\w+)(?:\{(.*)\})? (\S+)$")
 
 
@@ -18,33 +17,6 @@ def samples(node):
     found = [LINE.match(line) for line in text.splitlines() if not line.startswith("#")]
     assert all(found), text
     return {(match.group(1), match.group(2) or ""): float(match.group(3)) for match in found}
-
-
-async def registered(node, phone):
-    device = Device(node.url)
-    await device.connect()
-    await device.register(phone, "Somebody", node.code)
-    return device
-
-
-async def acknowledge(device, count):
-    await device.receive(count)
-    await device.acknowledge()
-
-
-async def chat(node, waiting=None):
-    """Two people: ten messages to who is there, one to who comes later; meanwhile `waiting` is filled."""
-    ada, ben = await registered(node, ADA), await registered(node, BEN)
-    for i in range(10):
-        await asyncio.gather(ada.send(ben.user, b"hello %d" % i), acknowledge(ben, i + 1))
-    await ben.close()
-    await ada.send(ben.user, b"later")
-    if waiting is not None:
-        waiting.update(await asyncio.to_thread(samples, node))
-    await ben.connect()
-    await acknowledge(ben, 1)
-    await ben._until(lambda: ben.empties)
-    return ada, ben
 
 
 def test_promtool_has_nothing_to_say(make_node):
@@ -64,7 +36,7 @@ def test_the_life_of_messages_is_measured(make_node):
 
     async def scenario():
         waiting = {}
-        devices = await chat(node, waiting)
+        devices = await chat(node, lambda: waiting.update(samples(node)))
         assert waiting["tern_mail_stored", ""] == 1
         now = await asyncio.to_thread(samples, node)
         assert now["tern_messages_accepted_total", ""] == 11

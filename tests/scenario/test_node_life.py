@@ -14,23 +14,12 @@ import websockets.exceptions
 import foreign
 from foreign import Device
 from harness import NODE, ROOT, Node, process_ended, wait_until
+from people import ADA, BEN, registered, run
 
-ADA, BEN = "+15550001000", "+15550002000"
-
-
-def run(scenario):
-    asyncio.run(asyncio.wait_for(scenario, 90))
 
 
 def command(*arguments, **more):
     return subprocess.run([NODE, *arguments], capture_output=True, text=True, timeout=60, **more)
-
-
-async def registered(node, phone):
-    device = Device(node.url)
-    await device.connect()
-    await device.register(phone, "Somebody", node.code)
-    return device
 
 
 def test_the_sample_configuration_is_right_and_explains_each_key():

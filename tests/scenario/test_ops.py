@@ -16,34 +16,13 @@ import foreign
 from foreign import Device, Refused
 from harness import BIN, Node, children, wait_until
 from ops import OPS, Alertmanager, Haproxy, PagerDuty, Prometheus, adapted
+from people import ADA, BEN, chat
 
-ADA, BEN = "+15550001000", "+15550002000"
 DISK_BYTES, RESERVE_BYTES = 160 << 20, 32 << 20
 
 
-async def registered(node, phone):
-    device = Device(node.url)
-    await device.connect()
-    await device.register(phone, "Somebody", node.code)
-    return device
-
-
-async def acknowledge(device, count):
-    await device.receive(count)
-    await device.acknowledge()
-
-
-async def chat(node):
-    """To who is there, to who comes later, and something in vain."""
-    ada, ben = await registered(node, ADA), await registered(node, BEN)
-    for i in range(10):
-        await asyncio.gather(ada.send(ben.user, b"hello %d" % i), acknowledge(ben, i + 1))
-    await ben.close()
-    await ada.send(ben.user, b"later")
-    await ben.connect()
-    await acknowledge(ben, 1)
-    await ben._until(lambda: ben.empties)
-    for device in (ada, ben):
+async def chat_and_leave(node):
+    for device in await chat(node):
         await device.close()
 
 
@@ -99,7 +78,7 @@ def dashboard_queries():
 def test_every_query_of_the_dashboard_gets_data(monitored):
     prometheus = monitored.prometheus
     wait_until(lambda: prometheus.values('tern_handshakes_tried_total{job="tern"}'), what="the first scrape")
-    asyncio.run(chat(monitored.node))
+    asyncio.run(chat_and_leave(monitored.node))
     seen = 'increase(tern_delivery_duration_seconds_count{from="storage"}[1m]) > 0'  # twice, with the chat in between
     wait_until(lambda: prometheus.values(seen), what="a scrape after the chat")
     queries = dashboard_queries()
@@ -305,7 +284,7 @@ def test_a_node_calls_nothing_that_the_unit_forbids(make_node, tmp_path, reactor
             pytest.skip("io_uring is not allowed here")
         raise
     heart = children(node.process.pid)[0]
-    asyncio.run(chat(node))
+    asyncio.run(chat_and_leave(node))
     for ready, end in enumerate((signal.SIGKILL, signal.SIGSEGV), 2):
         os.kill(wait_until(lambda: children(heart), what="the node's child")[0], end)
         wait_until(lambda wanted=ready: node.log_text().count("is ready") == wanted, 60, "the restart")

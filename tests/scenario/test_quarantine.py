@@ -7,29 +7,18 @@ import re
 import subprocess
 
 import pexpect
-import websockets.exceptions
 
-from foreign import Device
+from foreign import LOST
 from harness import BIN, NODE, ROOT, wait_until
+from people import ADA, BEN, registered, run
 
 FAULTS = os.path.join(ROOT, "build", "test-bin", "tern-node-faults")
 SHELL = os.path.join(BIN, "tern-shell")
-LOST = (OSError, websockets.exceptions.WebSocketException, asyncio.TimeoutError, EOFError)
 
 
 def records(node):
     folder = os.path.join(node.data, "crashes")
     return sorted(os.path.join(folder, name) for name in os.listdir(folder))
-
-
-async def come_back(device):
-    for _ in range(200):
-        try:
-            await asyncio.wait_for(device.connect(), 5)
-            return
-        except LOST:
-            await asyncio.sleep(0.1)
-    raise AssertionError("the node did not come back")
 
 
 async def crash_by_fetching(node, device):
@@ -53,17 +42,14 @@ def test_mail_that_crashes_the_node_twice_is_set_aside_and_nobody_elses(make_nod
 
     async def scenario():
         for i in range(3):
-            person = Device(node.url)
-            await person.connect()
-            await person.register("+1555000200%d" % i, "Person %d" % i, node.code)
-            people.append(person)
+            people.append(await registered(node, "+1555000200%d" % i))
         ada, ben, eve = people
         await ben.close()
         poison = await eve.send(ben.user, b"this is p0ison")
         innocent = await ada.send(ben.user, b"harmless")
         await crash_by_fetching(node, ben)
         for device in (ada, eve, ben):
-            await come_back(device)
+            await device.come_back()
         await ben._until(lambda: any(m[8] == b"harmless" for m in ben.mail), 20)
         await ben.acknowledge()
         assert all(b"p0ison" not in m[8] for m in ben.mail)
@@ -74,15 +60,15 @@ def test_mail_that_crashes_the_node_twice_is_set_aside_and_nobody_elses(make_nod
         # It stays so after another start.
         node.stop()
         node.start()
-        await come_back(ben)
-        await come_back(ada)
+        await ben.come_back()
+        await ada.come_back()
         more = await ada.send(ben.user, b"after it")
         await ben._until(lambda: any(m[8] == b"after it" for m in ben.mail), 20)
         assert more and all(b"p0ison" not in m[8] for m in ben.mail)
 
-    asyncio.run(asyncio.wait_for(scenario(), 150))
+    run(scenario(), 150)
     check_records(node)
-    asyncio.run(asyncio.wait_for(release(node, people), 100))
+    run(release(node, people), 100)
 
 
 def quarantine(node, *arguments):
@@ -108,7 +94,7 @@ async def release(node, people):
     assert "Nothing is set aside" in quarantine(node, "list").stdout
     node.environment.pop("TERN_FAULT_CRASH")
     node.start()
-    await come_back(ben)
+    await ben.come_back()
     await ben._until(lambda: any(b"p0ison" in m[8] for m in ben.mail), 20)
     assert all(name.endswith(".forgiven") for name in records(node))
 
@@ -136,15 +122,12 @@ def test_an_operator_releases_and_drops_on_a_running_node(make_node):
     node = make_node(program=FAULTS, environment={"TERN_FAULT_CRASH": "p0ison"})
 
     async def scenario():
-        ada, ben = Device(node.url), Device(node.url)
-        for i, person in enumerate((ada, ben)):
-            await person.connect()
-            await person.register("+1555000210%d" % i, "Person %d" % i, node.code)
+        ada, ben = [await registered(node, phone) for phone in (ADA, BEN)]
         assert shell(node, "quarantine") == (0, [])
         await ben.close()
         await ada.send(ben.user, b"this is p0ison")
         await crash_by_fetching(node, ben)
-        await come_back(ben)
+        await ben.come_back()
         wait_until(lambda: len(shell(node, "quarantine")[1]) == 1, what="the set aside mail")
         row = shell(node, "quarantine")[1][0]
         assert (row["reason"], row["kind"], row["from"]) == ("crash", "mail", "%d/%d" % (ada.user, ada.device))
@@ -176,17 +159,17 @@ def test_an_operator_releases_and_drops_on_a_running_node(make_node):
                         break
                     await asyncio.sleep(0.1)
             wait_until(lambda: node.log_text().count("is ready") == crashes + 1, what="the restart")
-        await come_back(ben)
+        await ben.come_back()
         wait_until(lambda: len(shell(node, "quarantine")[1]) == 1, what="the mail set aside again")
         again = shell(node, "quarantine")[1][0]["entry"]
         assert again != entry
         assert shell(node, "drop %s --yes" % again)[0] == 0 and shell(node, "quarantine") == (0, [])
-        await come_back(ada)
+        await ada.come_back()
         await ada.send(ben.user, b"and on")
         await ben._until(lambda: any(m[8] == b"and on" for m in ben.mail), 20)
         return entry, again
 
-    entry, again = asyncio.run(asyncio.wait_for(scenario(), 150))
+    entry, again = run(scenario(), 150)
     for words in ("asks by the shell: drop 1/2/3", "asked by the shell: drop 1/2/3: no such entry is set aside",
                   "asked by the shell: release %s: it is released" % entry, "asked by the shell: drop %s: it is dropped" % again):
         assert "admin: uid %d (pid " % os.getuid() in node.log_text() and words in node.log_text(), words

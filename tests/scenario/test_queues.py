@@ -7,23 +7,14 @@ import pytest
 
 import foreign
 from foreign import Device, Refused
+from people import registered, run
 
 PHONES = ["+1555000%04d" % i for i in range(20)]
 EXPIRED = 5
 
 
-def run(scenario):
-    asyncio.run(asyncio.wait_for(scenario, 90))
-
-
 async def people(node, count):
-    devices = []
-    for phone in PHONES[:count]:
-        device = Device(node.url)
-        await device.connect()
-        await device.register(phone, "P", node.code)
-        devices.append(device)
-    return devices
+    return [await registered(node, phone) for phone in PHONES[:count]]
 
 
 async def fill(sender, to, most):

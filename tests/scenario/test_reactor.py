@@ -7,20 +7,16 @@ import time
 
 import pytest
 
-from foreign import Device
 from harness import ROOT, children, wait_until
+from people import ADA, BEN, registered
 
 WITHOUT = os.path.join(ROOT, "build", "test-bin", "without-io-uring")
-ADA, BEN = "+15550001000", "+15550002000"
 
 
 def chat(node, *texts):
     """Two people register and write to each other; each message arrives once."""
     async def scenario():
-        ada, ben = Device(node.url), Device(node.url)
-        for device, phone in ((ada, ADA), (ben, BEN)):
-            await device.connect()
-            await device.register(phone, "Somebody", node.code)
+        ada, ben = await registered(node, ADA), await registered(node, BEN)
         for text in texts:
             await ada.send(ben.user, text)
         assert [mail[8] for mail in await ben.receive(len(texts))] == list(texts)
@@ -75,10 +71,7 @@ def test_strangers_in_crowds_take_no_descriptor_from_those_who_are_served(make_n
     pid = children(node.process.pid)[0]
 
     async def scenario():
-        ada, ben = Device(node.url), Device(node.url)
-        for device, phone in ((ada, ADA), (ben, BEN)):
-            await device.connect()
-            await device.register(phone, "Somebody", node.code)
+        ada, ben = await registered(node, ADA), await registered(node, BEN)
         await ben.close()
         crowd = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(400)]
         await asyncio.to_thread(wait_until, lambda: "cannot accept: Too many open files" in node.log_text())

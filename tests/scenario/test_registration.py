@@ -8,12 +8,7 @@ import pytest
 
 import foreign
 from foreign import Device, Refused
-
-ADA = "+15550001000"
-
-
-def run(scenario):
-    asyncio.run(asyncio.wait_for(scenario, 60))
+from people import ADA, run
 
 
 async def stranger(node):

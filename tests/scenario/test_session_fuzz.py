@@ -10,15 +10,14 @@ import random
 import time
 
 import msgpack
-import websockets.exceptions
 
 import foreign
-from foreign import Device
+from foreign import LOST
 from harness import NODE, ROOT
+from people import registered
 
 SANITIZED = os.path.join(ROOT, "build", "debug-address-undefined", "tools", "tern-node")
 SECONDS = float(os.environ.get("TERN_FUZZ_SECONDS", "10"))
-LOST = (OSError, websockets.exceptions.WebSocketException, asyncio.TimeoutError)
 NUMBERS = [0, 1, 2, 127, 128, 255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**63, 2**64 - 1, -1]
 
 
@@ -89,13 +88,6 @@ def broken(dice, device, peer):
         frames = [bend(dice, frame) for frame in frames]
     data = b"".join(msgpack.packb(frame) for frame in frames)
     return break_bytes(dice, data) if dice.random() < 0.5 else data
-
-
-async def registered(node, phone):
-    device = Device(node.url)
-    await device.connect()
-    await device.register(phone, "Somebody", node.code)
-    return device
 
 
 async def listen(device):

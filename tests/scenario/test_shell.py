@@ -14,6 +14,7 @@ import pytest
 import foreign
 from foreign import Device
 from harness import BIN, ROOT, wait_until
+from people import registered
 from test_durability import disk  # noqa: F401: a fixture
 
 SHELL = os.path.join(BIN, "tern-shell")
@@ -158,9 +159,7 @@ def test_junk_ends_its_own_connection_and_nothing_else(node):
 def test_actors_are_found_in_every_way_they_are_named(node):
     phone = "+15550001111"
     async def scenario():
-        person = Device(node.url)
-        await person.connect()
-        await person.register(phone, "Ada", node.code)
+        person = await registered(node, phone)
         mailbox = rows(node, "info mailbox:" + phone)[0]
         assert mailbox["class"] == "mailbox" and mailbox["key"] == person.user
         for name in (mailbox["actor"], "mailbox:%d" % person.user):
@@ -181,9 +180,7 @@ def test_a_connection_is_found_by_whose_it_is(node):
     phone = "+15550001112"
 
     async def scenario():
-        person = Device(node.url)
-        await person.connect()
-        await person.register(phone, "Ada", node.code)
+        person = await registered(node, phone)
         found = rows(node, "info connection:" + phone)
         assert len(found) == 1 and (found[0]["user"], found[0]["device"]) == (person.user, person.device)
         assert (found[0]["class"], found[0]["stage"], found[0]["address"]) == ("connection", "OPEN", "127.0.0.1")
@@ -208,10 +205,7 @@ def test_a_connection_is_found_by_whose_it_is(node):
 
 def test_a_mailbox_says_what_waits_for_each_device(node):
     async def scenario():
-        ada, ben = Device(node.url), Device(node.url)
-        for i, person in enumerate((ada, ben)):
-            await person.connect()
-            await person.register("+1555000130%d" % i, "Person %d" % i, node.code)
+        ada, ben = [await registered(node, "+1555000130%d" % i) for i in range(2)]
         for i in range(3):
             await ada.send(ben.user, b"the secret words %d" % i)
         await ben.receive(3)

@@ -13,6 +13,7 @@ import pytest
 
 from foreign import Device
 from harness import ROOT, wait_until
+from people import registered
 from test_shell import SHELL, rows, run
 
 FAULTS = os.path.join(ROOT, "build", "test-bin", "tern-node-faults")
@@ -20,12 +21,7 @@ FAULTS = os.path.join(ROOT, "build", "test-bin", "tern-node-faults")
 
 def test_trace_shows_kinds_and_times_and_never_contents(node):
     async def scenario():
-        people = []
-        for i in range(2):
-            person = Device(node.url)
-            await person.connect()
-            await person.register("+1555000300%d" % i, "Person %d" % i, node.code)
-            people.append(person)
+        people = [await registered(node, "+1555000300%d" % i) for i in range(2)]
         process = await asyncio.create_subprocess_exec(
             SHELL, "--data", node.data, "--json", "-c", "trace mailbox:+15550003001 for 4s",
             stdout=asyncio.subprocess.PIPE)
@@ -100,12 +96,7 @@ def test_crash_is_listed_and_its_record_shown(make_node):
     node = make_node(program=FAULTS, environment={"TERN_FAULT_CRASH": "p0ison"})
 
     async def scenario():
-        people = []
-        for i in range(2):
-            person = Device(node.url)
-            await person.connect()
-            await person.register("+1555000400%d" % i, "Person %d" % i, node.code)
-            people.append(person)
+        people = [await registered(node, "+1555000400%d" % i) for i in range(2)]
         try:
             await people[0].send(people[1].user, b"this is p0ison")
         except Exception:  # noqa: BLE001: the node dies of it

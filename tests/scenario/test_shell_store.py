@@ -3,16 +3,13 @@
 import asyncio
 import time
 
-from foreign import Device
+from people import registered
 from test_shell import rows, run
 
 
 def test_mail_that_waits_is_counted_by_device_and_age_and_never_shown(node):
     async def scenario():
-        ada, ben = Device(node.url), Device(node.url)
-        for i, person in enumerate((ada, ben)):
-            await person.connect()
-            await person.register("+1555000500%d" % i, "Person %d" % i, node.code)
+        ada, ben = [await registered(node, "+1555000500%d" % i) for i in range(2)]
         await ben.close()
         for i in range(3):
             await ada.send(ben.user, b"the secret words %d" % i)
