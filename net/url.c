@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ws:// addresses, read from left to right into a copy that is handed out only when all of it is
- * right. */
+/* ws:// and wss:// addresses, read from left to right into a copy that is handed out only when all
+ * of it is right. */
 #include "net/url.h"
 
 #include <errno.h>
@@ -9,9 +9,10 @@
 #include <strings.h>
 
 #define SCHEME "ws://"
-#define SCHEME_CHARS (sizeof SCHEME - 1)
+#define SCHEME_SECURE "wss://"
+#define SCHEME_CHARS_MAX (sizeof SCHEME_SECURE - 1)
 #define PORT_MAX 65535
-#define TEXT_CHARS_MAX (SCHEME_CHARS + URL_AUTHORITY_CHARS_MAX + URL_PATH_CHARS_MAX)
+#define TEXT_CHARS_MAX (SCHEME_CHARS_MAX + URL_AUTHORITY_CHARS_MAX + URL_PATH_CHARS_MAX)
 
 static bool is_one_of(char c, const char *set) {
     return c != '\0' && strchr(set, c) != NULL;
@@ -67,6 +68,10 @@ static int take_name(const char *text, size_t length, struct url *url) {
     return (int)count;
 }
 
+static uint16_t default_port(const struct url *url) {
+    return url->secure ? URL_SECURE_PORT : URL_DEFAULT_PORT;
+}
+
 static int parse_authority(const char *text, size_t length, struct url *url) {
     bool bracket = length > 0 && text[0] == '[';
     int taken = bracket ? take_ipv6(text, length, url) : take_name(text, length, url);
@@ -74,7 +79,7 @@ static int parse_authority(const char *text, size_t length, struct url *url) {
         return taken;
     const char *rest = text + taken;
     size_t rest_length = length - (size_t)taken;
-    url->port = URL_DEFAULT_PORT;
+    url->port = default_port(url);
     if (rest_length == 0)
         return 0;
     url->port = parse_port(rest + 1, rest_length - 1);
@@ -104,9 +109,11 @@ int url_parse(const char *text, struct url *url) {
     struct url read = {0};
     if (strnlen(text, TEXT_CHARS_MAX + 1) > TEXT_CHARS_MAX)
         return -ENAMETOOLONG;
-    if (strncasecmp(text, SCHEME, SCHEME_CHARS) != 0)
+    read.secure = strncasecmp(text, SCHEME_SECURE, strlen(SCHEME_SECURE)) == 0;
+    const char *scheme = read.secure ? SCHEME_SECURE : SCHEME;
+    if (strncasecmp(text, scheme, strlen(scheme)) != 0)
         return strstr(text, "://") != NULL ? -EPROTONOSUPPORT : -EINVAL;
-    const char *authority = text + SCHEME_CHARS;
+    const char *authority = text + strlen(scheme);
     size_t authority_length = strcspn(authority, "/?#");
     int error = parse_authority(authority, authority_length, &read);
     if (error == 0)
@@ -119,7 +126,7 @@ int url_parse(const char *text, struct url *url) {
 
 int url_write_authority(char *out, size_t capacity, const struct url *url) {
     char port[sizeof ":65535"] = "";
-    if (url->port != URL_DEFAULT_PORT)
+    if (url->port != default_port(url))
         snprintf(port, sizeof port, ":%u", url->port);
     const char *format = url->host_is_ipv6 ? "[%s]%s" : "%s%s";
     int length = snprintf(out, capacity, format, url->host, port); /* NOLINT: one of two literals */

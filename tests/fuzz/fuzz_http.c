@@ -91,10 +91,11 @@ static void fuzz_url(const uint8_t *data, size_t size) {
         enum parse_result result = http_parse_request((uint8_t *)written, (size_t)length, &request);
         CHECK(result == PARSE_COMPLETE || strchr(url.path, '%') != NULL);
         CHECK(url_write_authority(authority, sizeof authority, &url) > 0);
-        char address[sizeof "ws://" + URL_AUTHORITY_CHARS_MAX] = "ws://";
-        strcat(address, authority); /* NOLINT: sized for it */
+        char address[sizeof "wss://" + URL_AUTHORITY_CHARS_MAX];
+        strcpy(address, url.secure ? "wss://" : "ws://"); /* NOLINT: sized for it */
+        strcat(address, authority);                       /* NOLINT: sized for it */
         CHECK(url_parse(address, &again) == 0 && strcmp(again.host, url.host) == 0 &&
-              again.port == url.port);
+              again.port == url.port && again.secure == url.secure);
     }
     free(text);
 }

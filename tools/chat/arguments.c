@@ -21,7 +21,8 @@
      FOR(VERB_STATUS) | FOR(VERB_ECHO))
 
 enum option_key {
-    OPTION_CLUSTER_KEY = 1,
+    OPTION_CA = 1,
+    OPTION_CLUSTER_KEY,
     OPTION_CODE,
     OPTION_HELP,
     OPTION_HOME,
@@ -42,6 +43,7 @@ enum option_key {
 };
 
 static const struct option options[] = {
+    {"ca", required_argument, NULL, OPTION_CA},
     {"cluster-key", required_argument, NULL, OPTION_CLUSTER_KEY},
     {"code", required_argument, NULL, OPTION_CODE},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -63,6 +65,7 @@ static const struct option options[] = {
 };
 
 static const unsigned taken_by[OPTION_COUNT] = {
+    [OPTION_CA] = FOR_ONLINE,
     [OPTION_CLUSTER_KEY] = FOR_ONLINE,
     [OPTION_CODE] = FOR(VERB_VERIFY),
     [OPTION_HELP] = FOR_ALL,
@@ -152,6 +155,9 @@ static int set_home(struct arguments *arguments, const char *path) {
 
 static int take_option(struct arguments *arguments, int key, const char *value) {
     switch (key) {
+    case OPTION_CA:
+        arguments->ca = value;
+        return 0;
     case OPTION_CLUSTER_KEY:
         arguments->cluster_key = value;
         return 0;
@@ -313,7 +319,10 @@ void arguments_print_help(FILE *out) {
         "  --home DIR            what this client keeps (default: ~/.local/share/tern/chat)\n"
         "  --json                send, receive, status, history, contacts: one JSON object a line\n"
         "  --timeout SECONDS     for a whole command that connects (default: 30)\n"
-        "  --server ws://...     another address of the same service\n"
+        "  --server ws://...     another address of the same service; wss://... through TLS\n"
+        "  --ca FILE             of wss://: the authorities to trust, PEM, instead of the "
+        "system's;\n"
+        "                        kept for later, until --ca system\n"
         "  --cluster-key tern1.. the service's key; else the first one that is met is kept\n"
         "  --help, --version\n"
         "\n"

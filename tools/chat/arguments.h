@@ -30,6 +30,7 @@ enum arguments_verb {
 struct arguments {
     enum arguments_verb verb;
     char home[HOME_PATH_CHARS_MAX];
+    const char *ca; /* "system": that of the system again */
     const char *server, *phone, *name, *code, *to, *with, *cluster_key;
     const char *operand; /* send: the text; status: the id */
     unsigned goal;       /* send: the enum wire_state to wait for */

@@ -4,8 +4,10 @@
 #include "net/key_text.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -158,7 +160,7 @@ static void on_lost(void *context, const struct session_end *end) {
         chat_say("%s", text);
         chat->exit_code = CHAT_IO;
         stop(chat);
-    } else if (chat->only_now && !chat->ever_online) {
+    } else if ((chat->only_now || (end->untrusted && !chat->stays)) && !chat->ever_online) {
         chat->exit_code = CHAT_UNREACHABLE;
         stop(chat);
     } else if (chat->progress(chat, 0)) {
@@ -196,15 +198,39 @@ static const struct session_events session_events = {
 
 /* ---------------------------------------------------------------- running */
 
+/* The file of --ca, which is kept, or what was kept; NULL: the system's. False after a sentence. */
+static bool choose_ca(struct chat *chat, char path[PATH_MAX], const char **ca) {
+    const char *given = chat->arguments->ca;
+    *ca = NULL;
+    if (given != NULL && strcmp(given, "system") == 0) {
+        store_forget(chat->store, SETTING_CA);
+    } else if (given != NULL) {
+        if (realpath(given, path) == NULL) {
+            chat_say("--ca %s: %s", given, strerror(errno));
+            return false;
+        }
+        *ca = path;
+        store_set_text(chat->store, SETTING_CA, path);
+    } else if (store_text(chat->store, SETTING_CA, path, PATH_MAX)) {
+        *ca = path;
+    }
+    return true;
+}
+
 int chat_connect(struct chat *chat, bool is_candidate) {
     uint8_t cluster_key[KEY_TEXT_BYTES];
+    char ca_path[PATH_MAX];
+    const char *ca;
     const char *why, *key = chat->arguments->cluster_key;
     if (key != NULL && key_text_parse(key, cluster_key) != 0) {
         chat_say("--cluster-key is mistyped: it is \"tern1\" and 58 characters");
         return CHAT_USAGE;
     }
+    if (!choose_ca(chat, ca_path, &ca))
+        return CHAT_USAGE;
     struct session_options options = {
         .server = is_candidate ? NULL : chat->arguments->server,
+        .ca = ca,
         .cluster_key = key != NULL ? cluster_key : NULL,
         .is_candidate = is_candidate,
         .reconnect_ms_max = chat->stays ? STAYING_RECONNECT_MS_MAX : RECONNECT_MS_MAX,
@@ -275,6 +301,9 @@ void chat_describe_end(const struct chat *chat, const struct session_end *end, c
     case DEVICE_END_LOST:
         if (end->was_online)
             snprintf(out, capacity, "the connection to %s is lost", server);
+        else if (end->why != NULL && end->why[0] != 0)
+            snprintf(out, capacity, "%s cannot be reached: %s%s", server, end->why,
+                     end->untrusted ? "; --ca FILE names authorities of one's own" : "");
         else if (end->detail < 0)
             snprintf(out, capacity, "%s cannot be reached: %s", server, strerror(-end->detail));
         else

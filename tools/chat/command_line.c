@@ -77,7 +77,8 @@ static int register_person(struct chat *chat) {
     char server[ANSWER_BYTES_MAX + 1], phone[ANSWER_BYTES_MAX + 1], name[ANSWER_BYTES_MAX + 1];
     puts("Nobody is registered here yet.");
     if (!ask_for("Server", arguments->server, SERVER_DEFAULT, is_server,
-                 "It is of the form ws://HOST:PORT.", server) ||
+                 "It is of the form ws://HOST:PORT, or wss://HOST where TLS is in front.",
+                 server) ||
         !ask_for("Your phone number", arguments->phone, "", text_is_phone,
                  "It is + and 7 to 15 digits, such as +15550001000.", phone) ||
         !ask_for("Your name", arguments->name, "", text_is_name,

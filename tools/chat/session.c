@@ -44,10 +44,19 @@ static const char *choose_server(struct session *session, const char *server) {
     case 0:
         return NULL;
     case -EPROTONOSUPPORT:
-        return "the server's address must begin with ws:// (where TLS is wanted, a proxy adds it)";
+        return "the server's address must begin with ws://, or wss:// for TLS";
     default:
-        return "the server's address is not of the form ws://HOST:PORT";
+        return "the server's address is not of the form ws://HOST:PORT or wss://HOST";
     }
+}
+
+/* What is wrong stays in a buffer of its own: the session is not made then. */
+static const char *choose_trust(struct session *session, const char *ca) {
+    static char why[TLS_WHY_CHARS_MAX];
+    if (!session->server.secure && ca == NULL)
+        return NULL;
+    session->trust = tls_trust_create(ca, why);
+    return session->trust == NULL ? why : NULL;
 }
 
 struct session *session_create(struct ev_loop *loop, struct store *store,
@@ -79,9 +88,12 @@ struct session *session_create(struct ev_loop *loop, struct store *store,
     }
     const char *wrong = choose_server(session, options->server);
     if (wrong == NULL)
+        wrong = choose_trust(session, options->ca);
+    if (wrong == NULL)
         session->device = device_create(&session->config, session);
     if (session->device == NULL) {
         *why = wrong != NULL ? wrong : *why;
+        tls_trust_destroy(session->trust);
         free(session);
         return NULL;
     }
@@ -93,6 +105,7 @@ void session_destroy(struct session *session) {
         return;
     session_close_socket(session);
     device_destroy(session->device);
+    tls_trust_destroy(session->trust);
     free(session);
 }
 

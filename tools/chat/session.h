@@ -33,6 +33,8 @@ enum session_news {
 struct session_end {
     enum device_end end;
     int detail;           /* events.closed's; of a connection that was never made, -errno */
+    const char *why;      /* TLS's own word on that, or NULL; until the next attempt */
+    bool untrusted;       /* ... which is that the certificate is not to be trusted */
     bool was_online;      /* it had been welcomed */
     bool is_final;        /* nothing will be tried any more */
     uint64_t retry_in_ms; /* unless it is final */
@@ -45,7 +47,8 @@ struct session_events {
 };
 
 struct session_options {
-    const char *server;         /* ws://...; a person's own word. NULL: the store's */
+    const char *server; /* ws:// or wss://...; a person's own word. NULL: the store's */
+    const char *ca;     /* of wss://: a file of the authorities to trust; NULL: the system's */
     const uint8_t *cluster_key; /* pinned from now on, once it has proven right; NULL: the store's,
                                  * else trust on first use */
     bool is_candidate; /* connects with the key that `register` made and nobody knows yet */
@@ -61,6 +64,7 @@ struct session;
 #define SETTING_PIN "cluster_key"
 #define SETTING_PHONE "phone"
 #define SETTING_NAME "name"
+#define SETTING_CA "ca"     /* the file's absolute path */
 #define SETTING_HOME "home" /* the address of the node where the mailbox lives */
 #define SETTING_CANDIDATE "candidate.identity"
 #define SETTING_CANDIDATE_SERVER "candidate.server"

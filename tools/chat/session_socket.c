@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The socket under a session. Names are resolved in place: that may take seconds when a name server
- * is away, and nothing else happens meanwhile.
+ * The socket under a session, once it is connected: its bytes go to the device and come from it,
+ * through TLS where the target is wss://.
  *
  * One timer serves all: the patience of a connection attempt, the device's next deadline, the wait
  * before the next attempt.
@@ -9,22 +9,17 @@
 #include "tools/chat/session_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sodium.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONNECT_S 10.0
 #define INPUT_BYTES (128 << 10)
+#define PLAIN_BYTES (16 << 10) /* of TLS at a time: a record */
 #define BACKOFF_DOUBLINGS_MAX 10
 
-static void try_address(struct session *session);
-
-static void set_timer(struct session *session, uint64_t in_ms) {
+void session_set_timer(struct session *session, uint64_t in_ms) {
     ev_now_update(session->loop);
     ev_timer_stop(session->loop, &session->timer);
     if (in_ms == DEVICE_NEVER)
@@ -41,6 +36,7 @@ void session_close_socket(struct session *session) {
     if (session->fd < 0)
         return;
     ev_io_stop(session->loop, &session->reader);
+    session_drop_tls(session);
     ev_io_stop(session->loop, &session->writer);
     close(session->fd);
     session->fd = -1;
@@ -77,7 +73,7 @@ static void say_lost(struct session *session, struct session_end *end) {
     ev_timer_init(&session->timer, on_retry, 0., 0.);
     session->timer.data = session;
     if (!end->is_final)
-        set_timer(session, end->retry_in_ms);
+        session_set_timer(session, end->retry_in_ms);
     session->events->lost(session->context, end);
 }
 
@@ -101,36 +97,73 @@ void session_lose(struct session *session) {
     say_lost(session, &end);
 }
 
-/* No address of the target took the connection. */
-static void fail_to_connect(struct session *session, int error) {
+void session_fail_to_connect(struct session *session, int error) {
     session_close_socket(session);
     session->go_home = !session->go_home && !session->is_candidate;
     struct session_end end = {
-        .end = DEVICE_END_LOST, .detail = -error, .retry_in_ms = backoff(session)};
+        .end = DEVICE_END_LOST,
+        .detail = -error,
+        .why = session->tls_why[0] != 0 ? session->tls_why : NULL,
+        .untrusted = session->untrusted,
+        .retry_in_ms = backoff(session),
+    };
     say_lost(session, &end);
 }
 
 /* ---------------------------------------------------------------- bytes */
 
-/* False: the connection is lost. */
-static bool write_output(struct session *session) {
+/* How many bytes were sent; 0: the writer waits for room; -1: the connection is lost. */
+static ssize_t send_some(struct session *session, const uint8_t *bytes, size_t length) {
+    ssize_t sent;
+    do
+        sent = send(session->fd, bytes, length, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+        return sent;
+    ev_io_start(session->loop, &session->writer);
+    return 0;
+}
+
+int session_flush_tls(struct session *session) {
     const uint8_t *bytes;
     size_t length;
-    while ((length = device_output(session->device, session_now_ms(), &bytes)) > 0) {
-        ssize_t sent = send(session->fd, bytes, length, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            ev_io_start(session->loop, &session->writer);
-            return true;
-        }
-        if (sent < 0)
-            return false;
-        device_output_done(session->device, (size_t)sent);
+    while ((length = tls_output(session->tls, &bytes)) > 0) {
+        ssize_t sent = send_some(session, bytes, length);
+        if (sent <= 0)
+            return (int)sent;
+        tls_output_done(session->tls, (size_t)sent);
+    }
+    return 1;
+}
+
+void session_drop_tls(struct session *session) {
+    if (session->tls == NULL)
+        return;
+    tls_end(session->tls);
+    session_flush_tls(session);
+    tls_destroy(session->tls);
+    session->tls = NULL;
+}
+
+/* False: the connection is lost. With TLS a record is made when the one before has gone. */
+static bool write_output(struct session *session) {
+    for (;;) {
+        const uint8_t *bytes;
+        int flushed = session->tls != NULL ? session_flush_tls(session) : 1;
+        if (flushed <= 0)
+            return flushed == 0;
+        size_t length = device_output(session->device, session_now_ms(), &bytes);
+        if (length == 0)
+            break;
+        ssize_t taken = session->tls != NULL ? tls_write(session->tls, bytes, length)
+                                             : send_some(session, bytes, length);
+        if (taken <= 0)
+            return taken == 0;
+        device_output_done(session->device, (size_t)taken);
     }
     ev_io_stop(session->loop, &session->writer);
-    if (session->state == SESSION_CLOSING)
-        shutdown(session->fd, SHUT_WR);
+    if (session->state == SESSION_CLOSING && session->tls == NULL)
+        shutdown(session->fd, SHUT_WR); /* TLS has no half of a connection: the node ends it */
     return true;
 }
 
@@ -145,7 +178,9 @@ void session_pump(struct session *session) {
     if (session->state == SESSION_CLOSING)
         return;
     uint64_t deadline = device_deadline_ms(session->device), now = session_now_ms();
-    set_timer(session, deadline == DEVICE_NEVER ? deadline : deadline > now ? deadline - now : 0);
+    session_set_timer(session, deadline == DEVICE_NEVER ? deadline
+                               : deadline > now         ? deadline - now
+                                                        : 0);
 }
 
 /* The device has had enough: its last words go out if they can, and the connection ends. */
@@ -166,126 +201,72 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events) {
     session_pump(watcher->data);
 }
 
+/* False: the connection was ended. */
+static bool take_input(struct session *session, uint8_t *bytes, size_t length) {
+    if (session->state == SESSION_CLOSING)
+        return true; /* what is not taken now comes again */
+    int error = device_receive(session->device, bytes, length, session_now_ms());
+    session_turn(session); /* also what came before an error has come */
+    if (error != 0 && session->state == SESSION_CONNECTED)
+        end_connection(session);
+    return error == 0;
+}
+
+static void take_sealed(struct session *session, const uint8_t *bytes, size_t length) {
+    struct tls *tls = session->tls;
+    uint8_t plain[PLAIN_BYTES];
+    ssize_t count = tls_feed(tls, bytes, length);
+    while (count == 0 && (count = tls_read(tls, plain, sizeof plain)) > 0) {
+        if (!take_input(session, plain, (size_t)count) || session->tls != tls)
+            return;
+        count = 0;
+    }
+    if (count < 0)
+        session_lose(session);
+    else
+        session_pump(session);
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
     struct session *session = watcher->data;
     uint8_t bytes[INPUT_BYTES];
     ssize_t length = recv(session->fd, bytes, sizeof bytes, 0);
     if (length < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return;
-    if (length <= 0) {
+    if (length <= 0)
         session_lose(session);
-        return;
-    }
-    if (session->state == SESSION_CLOSING)
-        return; /* what is not taken now comes again */
-    int error = device_receive(session->device, bytes, (size_t)length, session_now_ms());
-    if (error != 0) {
-        session_turn(session); /* what came before that has come */
-        if (session->state == SESSION_CONNECTED)
-            end_connection(session);
-        return;
-    }
-    session_turn(session);
-    session_pump(session);
+    else if (session->tls != NULL)
+        take_sealed(session, bytes, (size_t)length);
+    else if (take_input(session, bytes, (size_t)length))
+        session_pump(session);
 }
 
-/* ---------------------------------------------------------------- connecting */
+/* ---------------------------------------------------------------- beginning */
 
-static void begin_session(struct session *session) {
+void session_begin(struct session *session) {
     int on = 1;
     setsockopt(session->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     freeaddrinfo(session->addresses);
     session->addresses = session->address = NULL;
     session->attempts = 0;
+    session->tls_why[0] = 0;
+    session->untrusted = false;
     session->end = DEVICE_END_LOST;
     session->detail = 0;
     int error =
         device_connect(session->device, &session->target, session_now_ms(), session_wall_ms());
     if (error != 0) {
-        fail_to_connect(session, -error);
+        session_fail_to_connect(session, -error);
         return;
     }
     session->state = SESSION_CONNECTED;
     ev_timer_stop(session->loop, &session->timer);
     ev_timer_init(&session->timer, on_deadline, 0., 0.);
+    ev_io_stop(session->loop, &session->reader);
     ev_io_init(&session->reader, on_readable, session->fd, EV_READ);
     ev_io_stop(session->loop, &session->writer);
     ev_io_init(&session->writer, on_writable, session->fd, EV_WRITE);
     session->timer.data = session->reader.data = session->writer.data = session;
     ev_io_start(session->loop, &session->reader);
     session_pump(session);
-}
-
-static void try_next_address(struct session *session, int error) {
-    if (session->fd >= 0) {
-        ev_io_stop(session->loop, &session->writer);
-        close(session->fd);
-        session->fd = -1;
-    }
-    session->address = session->address->ai_next;
-    if (session->address == NULL)
-        fail_to_connect(session, error);
-    else
-        try_address(session);
-}
-
-static void on_connected(struct ev_loop *loop, ev_io *watcher, int events) {
-    struct session *session = watcher->data;
-    int error = 0;
-    socklen_t length = sizeof error;
-    if (getsockopt(session->fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
-        error = errno;
-    if (error != 0)
-        try_next_address(session, error);
-    else
-        begin_session(session);
-}
-
-static void on_connect_timeout(struct ev_loop *loop, ev_timer *timer, int events) {
-    try_next_address(timer->data, ETIMEDOUT);
-}
-
-static void try_address(struct session *session) {
-    const struct addrinfo *address = session->address;
-    session->fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    ev_io_init(&session->writer, on_connected, session->fd, EV_WRITE);
-    session->writer.data = session;
-    if (session->fd < 0 || (connect(session->fd, address->ai_addr, address->ai_addrlen) != 0 &&
-                            errno != EINPROGRESS)) {
-        try_next_address(session, errno);
-        return;
-    }
-    ev_io_start(session->loop, &session->writer);
-    ev_timer_init(&session->timer, on_connect_timeout, 0., 0.);
-    session->timer.data = session;
-    set_timer(session, (uint64_t)(CONNECT_S * 1000));
-}
-
-/* Where to: the home that the node named, or the server. */
-static void choose_target(struct session *session) {
-    char address[URL_AUTHORITY_CHARS_MAX + 1];
-    char text[sizeof "ws://" + URL_AUTHORITY_CHARS_MAX + URL_PATH_CHARS_MAX];
-    session->target = session->server;
-    if (!session->go_home || !store_text(session->store, SETTING_HOME, address, sizeof address) ||
-        address[0] == 0)
-        return;
-    snprintf(text, sizeof text, "ws://%s%s", address, session->server.path);
-    if (url_parse(text, &session->target) != 0)
-        session->target = session->server;
-}
-
-void session_connect(struct session *session) {
-    char port[8];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    session->state = SESSION_CONNECTING;
-    choose_target(session);
-    snprintf(port, sizeof port, "%u", session->target.port);
-    int error = getaddrinfo(session->target.host, port, &hints, &session->addresses);
-    if (error != 0) {
-        session->addresses = NULL;
-        fail_to_connect(session, EHOSTUNREACH);
-        return;
-    }
-    session->address = session->addresses;
-    try_address(session);
 }

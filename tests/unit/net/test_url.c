@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ws:// addresses: what people write, and what is refused with which reason. */
+/* ws:// and wss:// addresses: what people write, and what is refused with which reason. */
 #include "net/url.h"
 
 #include <errno.h>
@@ -13,14 +13,18 @@ static void addresses_are_taken_apart(void **state) {
     static const struct {
         const char *text, *host, *path, *authority;
         uint16_t port;
-        bool ipv6;
+        bool ipv6, secure;
     } cases[] = {
-        {"ws://127.0.0.1:7700", "127.0.0.1", "/v1", "127.0.0.1:7700", 7700, false},
-        {"ws://chat.example.org", "chat.example.org", "/v1", "chat.example.org", 80, false},
-        {"ws://chat.example.org/", "chat.example.org", "/v1", "chat.example.org", 80, false},
-        {"WS://h:1/a/b?c=d%20", "h", "/a/b?c=d%20", "h:1", 1, false},
-        {"ws://[::1]:65535/v2", "::1", "/v2", "[::1]:65535", 65535, true},
-        {"ws://[fe80::1.2.3.4]", "fe80::1.2.3.4", "/v1", "[fe80::1.2.3.4]", 80, true},
+        {"ws://127.0.0.1:7700", "127.0.0.1", "/v1", "127.0.0.1:7700", 7700, false, false},
+        {"ws://chat.example.org", "chat.example.org", "/v1", "chat.example.org", 80, false, false},
+        {"ws://chat.example.org/", "chat.example.org", "/v1", "chat.example.org", 80, false, false},
+        {"WS://h:1/a/b?c=d%20", "h", "/a/b?c=d%20", "h:1", 1, false, false},
+        {"ws://[::1]:65535/v2", "::1", "/v2", "[::1]:65535", 65535, true, false},
+        {"ws://[fe80::1.2.3.4]", "fe80::1.2.3.4", "/v1", "[fe80::1.2.3.4]", 80, true, false},
+        {"wss://chat.example.org", "chat.example.org", "/v1", "chat.example.org", 443, false, true},
+        {"WSS://h:443/", "h", "/v1", "h", 443, false, true},
+        {"wss://h:80", "h", "/v1", "h:80", 80, false, true},
+        {"ws://h:443", "h", "/v1", "h:443", 443, false, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct url url;
@@ -30,6 +34,7 @@ static void addresses_are_taken_apart(void **state) {
         assert_string_equal(url.path, cases[i].path);
         assert_int_equal(url.port, cases[i].port);
         assert_int_equal(url.host_is_ipv6, cases[i].ipv6);
+        assert_int_equal(url.secure, cases[i].secure);
         assert_int_equal(url_write_authority(authority, sizeof authority, &url),
                          strlen(cases[i].authority));
         assert_string_equal(authority, cases[i].authority);
@@ -41,8 +46,10 @@ static void wrong_addresses_are_refused_and_nothing_is_touched(void **state) {
         const char *text;
         int error;
     } cases[] = {
-        {"wss://host", -EPROTONOSUPPORT},
+        {"wsss://host", -EPROTONOSUPPORT},
         {"http://host", -EPROTONOSUPPORT},
+        {"wss://", -EINVAL},
+        {"wss:/host", -EINVAL},
         {"host:7700", -EINVAL},
         {"", -EINVAL},
         {"ws://", -EINVAL},
