@@ -63,8 +63,9 @@ static void look_up_phone(struct admin_session *session, const char *class_name,
     struct phone_lookup *lookup = message_payload(message);
     lookup->job.request = session->request;
     lookup->engine = node_current()->engine;
-    snprintf(lookup->class_name, sizeof(lookup->class_name), "%s", class_name);
-    snprintf(lookup->digits, sizeof(lookup->digits), "%s", phone + 1);
+    snprintf(lookup->class_name, sizeof(lookup->class_name), "%.*s", (int)INSPECT_CLASS_BYTES - 1,
+             class_name);
+    snprintf(lookup->digits, sizeof(lookup->digits), "%.23s", phone + 1); /* longer than any */
     int error = format_phone_valid(lookup->digits) ? 0 : -EINVAL;
     if (!error)
         error = actor_run_blocking(run_lookup, &message);
@@ -78,7 +79,8 @@ static void look_up_phone(struct admin_session *session, const char *class_name,
 static void by_key(struct admin_session *session, const char *class_name, uint64_t key) {
     struct inspect_query query = {
         .order = INSPECT_BY_MAILBOX, .rows = 1, .key_given = true, .key = key};
-    snprintf(query.class_name, sizeof(query.class_name), "%s", class_name);
+    snprintf(query.class_name, sizeof(query.class_name), "%.*s", (int)INSPECT_CLASS_BYTES - 1,
+             class_name);
     ask(session, &query);
 }
 
