@@ -17,8 +17,6 @@
  * There is one timer. It is not set anew for each message: it fires when the earliest thing that
  * was due when it was set is due, looks what is due by then, and is set again.
  */
-#include "actors/connection.h"
-
 #include "actors/connection_internal.h"
 #include "actors/node.h"
 #include "actors/quarantine.h"
@@ -146,7 +144,8 @@ void connection_end(struct connection *connection) {
     if (connection->ended)
         return;
     connection->ended = true;
-    socket_close(connection->socket);
+    if (!connection->linked)
+        socket_close(connection->socket);
     actor_stop(ACTOR_NORMAL);
 }
 
@@ -155,7 +154,8 @@ void connection_abort(struct connection *connection, const char *why) {
         return;
     connection->ended = true;
     actor_count(why, 1);
-    socket_abort(connection->socket);
+    if (!connection->linked)
+        socket_abort(connection->socket);
     actor_stop(ACTOR_NORMAL);
 }
 
@@ -276,8 +276,7 @@ static void connection_on_tick(void *state, struct message **message) {
 /* --- messages ----------------------------------------------------------------------------------
  */
 
-/* Whose input a handler of this connection works on (quarantine.h), as far as it has come. */
-static size_t describe_input(const void *of, char *text, size_t bytes) {
+size_t connection_describe_input(const void *of, char *text, size_t bytes) {
     const struct connection *connection = of;
     const struct quarantine_input input = {
         .device = {connection->user, connection->device},
@@ -290,7 +289,7 @@ static size_t describe_input(const void *of, char *text, size_t bytes) {
 
 static void connection_on_data(void *state, struct message **message) {
     const struct socket_data *data = message_as(*message, struct socket_data);
-    actor_blame(describe_input, state);
+    actor_blame(connection_describe_input, state);
     connection_input_take(state, data->bytes, data->length);
 }
 
@@ -314,17 +313,17 @@ static void connection_on_closed(void *state, struct message **message) {
 }
 
 static void connection_on_handshake_turn(void *state, struct message **message) {
-    actor_blame(describe_input, state);
+    actor_blame(connection_describe_input, state);
     connection_handshake_turn(state);
 }
 
 static void connection_on_known(void *state, struct message **message) {
-    actor_blame(describe_input, state);
+    actor_blame(connection_describe_input, state);
     connection_known(state, message_as(*message, struct known_device));
 }
 
 static void connection_on_attached(void *state, struct message **message) {
-    actor_blame(describe_input, state);
+    actor_blame(connection_describe_input, state);
     connection_attached(state, message_as(*message, struct mailbox_attached));
 }
 
@@ -452,13 +451,13 @@ static int connection_init(void *state, const void *argument) {
     struct connection *connection = state;
     const struct connection_argument *how = argument;
     struct node *node = node_current();
-    int error = socket_own(how->socket);
+    int error = how->linked ? 0 : socket_own(how->socket);
     if (error)
         return error;
     *connection = (struct connection){
         .magic = CONNECTION_MAGIC,
         .state = how->proxied ? CONNECTION_PROXY : CONNECTION_HTTP,
-        .placed = !how->proxied,
+        .placed = !how->proxied && !how->linked,
         .handshaking = true,
         .self = actor_self(),
         .socket = how->socket,
@@ -470,6 +469,8 @@ static int connection_init(void *state, const void *argument) {
     list_add(connection, &node_shard_current()->connections);
     atomic_fetch_add_explicit(&node->handshakes_now, 1, memory_order_relaxed);
     set_deadline(connection, node->limits.handshake_timeout_ms);
+    if (how->linked)
+        connection_link_begin(connection, how->linked);
     return 0;
 }
 
@@ -486,6 +487,8 @@ static void connection_terminate(void *state, int reason) {
     if (connection->placed)
         address_limits_leave(node_current()->addresses, connection->address);
     atomic_fetch_sub_explicit(&node_current()->connections, 1, memory_order_relaxed);
+    if (connection->linked)
+        connection->far.link->ended(connection->far.peer);
     sodium_memzero(&connection->transport, sizeof(connection->transport));
 }
 
@@ -531,6 +534,8 @@ static const struct actor_handler handlers[] = {
     [CONNECTION_DRAIN] = {"drain", connection_on_drain},
     [CONNECTION_DISCOVERED] = {"discovered", connection_on_discovered},
     [CONNECTION_DESCRIBE] = {"describe", connection_describe},
+    [CONNECTION_FRAMES] = {"frames", connection_on_frames},
+    [CONNECTION_HUNG_UP] = {"hung_up", connection_on_hung_up},
 };
 
 const struct actor_class connection_class = {

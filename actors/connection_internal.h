@@ -9,6 +9,7 @@
  *   connection_mailbox.c    attached to its user's mailbox; mail, statuses, welcome
  *   connection_open.c       the requests that wait for an answer
  *   connection_output.c     frames → Noise messages → one send at a time
+ *   connection_link.c       a device without a socket: its frames as they are
  *
  * An idle connection must be small: everything that only some moments need is behind a pointer and
  * given back when the moment is over.
@@ -17,6 +18,7 @@
 #define TERN_ACTORS_CONNECTION_INTERNAL_H
 
 #include "actors/address_limits.h"
+#include "actors/connection.h"
 #include "actors/handshake_gate.h"
 #include "actors/messages.h"
 #include "net/noise.h"
@@ -32,6 +34,8 @@
  *
  *   (PROXY ─►) HTTP ─► NOISE_FIRST ─► NOISE_THIRD ─► LOOKING_UP ─► UNREGISTERED ─(verified)─►
  * LOOKING_UP └─► ATTACHING ─► OPEN ─(mailbox down)─► REATTACHING ─► OPEN any ─► CLOSING ─► (end)
+ *
+ * A linked one begins with LOOKING_UP, and the answer.
  */
 #define CONNECTION_STATES(X)                                                    \
     X(PROXY, NULL, "connection_timeout_http")                                   \
@@ -121,12 +125,19 @@ struct connection {
     bool told_end : 1;    /* a send has had its final answer here (connection_open.c) */
     bool handshaking : 1; /* counted in node->handshakes_now */
     bool placed : 1;      /* its address is counted in node->addresses */
+    bool linked : 1;      /* there is no socket, and `secured` is set */
 
     uint32_t device;
     struct actor_id self;
     struct socket_id socket;
-    struct noise_transport transport; /* when secured */
-    struct connection_work *work;     /* NULL: idle */
+    union {
+        struct noise_transport transport; /* when secured */
+        struct {
+            const struct connection_link *link;
+            struct actor_id peer;
+        } far; /* when linked */
+    };
+    struct connection_work *work; /* NULL: idle */
 
     uint64_t user;                        /* 0: no account has the key */
     uint8_t key[NOISE_KEY_BYTES];         /* the device's static key, proven */
@@ -187,6 +198,9 @@ void connection_say_and_close(struct connection *connection, uint16_t notice, ui
                               const char *why);
 /* While draining: closes when nothing is open any more. */
 void connection_drain_on(struct connection *connection);
+/* Whose input a handler of this connection works on (for actor_blame; quarantine.h), as far as it
+ * has come. */
+size_t connection_describe_input(const void *of, char *text, size_t bytes);
 
 /* --- connection_input.c ------------------------------------------------------------------------
  */
@@ -219,6 +233,8 @@ void connection_known(struct connection *connection, const struct known_device *
  */
 
 void connection_take_session(struct connection *connection, uint8_t *bytes, size_t length);
+/* The same in the clear. */
+void connection_take_frames(struct connection *connection, const uint8_t *bytes, size_t length);
 void connection_discovered(struct connection *connection, struct message *message);
 
 /* --- connection_mailbox.c ----------------------------------------------------------------------
@@ -261,6 +277,17 @@ void connection_open_free(struct connection *connection);
  */
 
 void connection_describe(void *state, struct message **message);
+
+/* --- connection_link.c -------------------------------------------------------------------------
+ */
+
+/* Fills in what a handshake would have, and goes on from there. */
+void connection_link_begin(struct connection *connection, const struct connection_linked *how);
+/* CONNECTION_FRAMES, CONNECTION_HUNG_UP. */
+void connection_on_frames(void *state, struct message **message);
+void connection_on_hung_up(void *state, struct message **message);
+/* Gives frames to the device; it may have ended then. */
+void connection_link_send(struct connection *connection, const uint8_t *frames, size_t length);
 
 /* --- connection_output.c -----------------------------------------------------------------------
  */

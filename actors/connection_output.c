@@ -204,6 +204,11 @@ static void transmit(struct connection *connection, struct socket_buffer *buffer
 static void send_segment(struct connection *connection, struct output_segment segment) {
     size_t offset = HEADROOM;
     size_t length = segment.bytes;
+    if (connection->linked) {
+        connection_link_send(connection, frames_of(&segment), length);
+        segment_drop(&segment);
+        return;
+    }
     if (connection->secured) {
         uint8_t *frames = frames_of(&segment);
         if (noise_encrypt(&connection->transport.send, frames, length) != 0) {
@@ -264,17 +269,26 @@ static bool take_next(struct connection_work *work, struct output_segment *next)
     return true;
 }
 
-void connection_output_flush(struct connection *connection) {
+static void send_next(struct connection *connection) {
     struct connection_work *work = connection->work;
     struct output_segment next;
-    if (connection->sending || connection->ended)
-        return;
     if (work && work->pong)
         send_pong(connection);
     else if (work && take_next(work, &next))
         send_segment(connection, next);
+    else if (connection->close_due && connection->linked)
+        connection_end(connection);
     else if (connection->close_due)
         send_close(connection);
+}
+
+/* A link takes all at once. */
+void connection_output_flush(struct connection *connection) {
+    do {
+        if (connection->sending || connection->ended)
+            return;
+        send_next(connection);
+    } while (connection->linked && connection_output_waits(connection));
 }
 
 void connection_output_sent(struct connection *connection) {

@@ -483,9 +483,13 @@ void connection_take_session(struct connection *connection, uint8_t *bytes, size
         connection_close(connection, WEBSOCKET_CLOSE_TOO_BIG, "frames_too_big");
         return;
     }
+    connection_take_frames(connection, bytes, plain_bytes);
+}
+
+void connection_take_frames(struct connection *connection, const uint8_t *bytes, size_t length) {
     struct wire_reader reader;
     struct wire_frame frame;
-    wire_reader_init(&reader, bytes, plain_bytes);
+    wire_reader_init(&reader, bytes, length);
     while (connection_is_in_session(connection)) {
         /* What a frame that is too big has not set. */
         frame.send = (struct wire_send){0};

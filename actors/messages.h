@@ -32,6 +32,8 @@ struct engine;
     X(CONNECTION_DRAIN, connection)          /* the node stops */                                  \
     X(CONNECTION_DISCOVERED, connection)     /* pool: connection_discovered, blob: reply body */   \
     X(CONNECTION_DESCRIBE, connection)       /* describe: an operator looks */                     \
+    X(CONNECTION_FRAMES, connection)         /* frames of a linked device (connection.h) */        \
+    X(CONNECTION_HUNG_UP, connection)        /* ... which has gone */                              \
     X(MAILBOX_LOADED, mailbox)               /* pool: its state from storage */                    \
     X(MAILBOX_PAGE, mailbox)                 /* pool: a page of stored mail */                     \
     X(MAILBOX_ATTACH, mailbox)               /* mailbox_attach */                                  \
