@@ -18,7 +18,7 @@
 
 #define PEERS_FIRST 4u
 #define PEERS_MAX 64u
-#define PEER_KEPT_MS 60000u
+#define PEER_KEPT_MS_MAX 60000u
 #define MEETING_MS \
     1000u /* then it is tried again: the first delivery may be lost with its mailbox */
 #define TRIES_MAX 3
@@ -263,6 +263,12 @@ bool mailbox_peer_down(struct mailbox *mailbox, const struct actor_down *down) {
     return false;
 }
 
+/* No longer than an idle mailbox itself, which a peer keeps from passivating. */
+static uint32_t kept_ms(void) {
+    uint32_t idle_ms = node_current()->limits.mailbox_idle_ms;
+    return idle_ms < PEER_KEPT_MS_MAX ? idle_ms : PEER_KEPT_MS_MAX;
+}
+
 void mailbox_peers_tick(struct mailbox *mailbox) {
     uint32_t now_ms = mailbox_now();
     for (unsigned i = mailbox->peer_count; i-- > 0;) {
@@ -273,7 +279,7 @@ void mailbox_peers_tick(struct mailbox *mailbox) {
             peer->state = PEER_UNKNOWN;
             deliver_again(mailbox, peer, false);
         }
-        if (!peer->open && now_ms - peer->used_ms >= PEER_KEPT_MS)
+        if (!peer->open && now_ms - peer->used_ms >= kept_ms())
             forget(mailbox, peer);
     }
 }
