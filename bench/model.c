@@ -15,9 +15,17 @@
 #define TURNS_MEAN 6u
 #define TURN_GAP_NS 4000000000ull
 #define AWAY_NS 10000000000ull
+#define VISIT_NS 60000000000ull
 #define PICKS_MAX 8 /* tries to find somebody who is there */
 
-enum future_kind { FUTURE_START, FUTURE_TURN, FUTURE_GONE, FUTURE_BACK };
+enum future_kind {
+    FUTURE_START,
+    FUTURE_TURN,
+    FUTURE_GONE,
+    FUTURE_BACK,
+    FUTURE_VISIT,
+    FUTURE_VISIT_ENDS
+};
 
 struct future {
     uint64_t at_ns, order;
@@ -28,8 +36,8 @@ struct future {
 struct model {
     struct model_options options;
     uint64_t random, order, skipped;
-    uint64_t start_gap_ns, leave_gap_ns; /* means; 0: never */
-    uint8_t *away;                       /* a bit per person */
+    uint64_t start_gap_ns, leave_gap_ns, visit_gap_ns; /* means; 0: never */
+    uint8_t *away;                                     /* a bit per person */
     struct future *heap;
     uint32_t count, capacity, conversations;
 };
@@ -150,11 +158,11 @@ static uint32_t choose_contact(struct model *model, uint32_t person) {
     return model_contact(model, person, below(u * u, model_contact_count(model, person)));
 }
 
-/* Somebody who is there; false: nobody was found. */
-static bool choose_person(struct model *model, uint32_t *person) {
+/* Somebody who is there, or away; false: nobody was found. */
+static bool choose_person(struct model *model, bool away, uint32_t *person) {
     for (unsigned i = 0; i < PICKS_MAX; i++) {
         *person = below(draw(model), model->options.people);
-        if (!model_is_away(model, *person))
+        if (model_is_away(model, *person) == away)
             return true;
     }
     return false;
@@ -165,7 +173,8 @@ static bool choose_person(struct model *model, uint32_t *person) {
 /* The first message of a new conversation. */
 static bool start(struct model *model, const struct future *now, struct model_event *event) {
     add(model, FUTURE_START, now->at_ns + exponential(model, model->start_gap_ns), 0, 0);
-    if (!choose_person(model, &event->person) || model->conversations == MODEL_CONVERSATIONS_MAX) {
+    if (!choose_person(model, false, &event->person) ||
+        model->conversations == MODEL_CONVERSATIONS_MAX) {
         model->skipped++;
         return false;
     }
@@ -185,14 +194,34 @@ static void go_on(struct model *model, const struct model_event *event) {
 
 static bool leave(struct model *model, const struct future *now, struct model_event *event) {
     add(model, FUTURE_GONE, now->at_ns + exponential(model, model->leave_gap_ns), 0, 0);
-    if (!choose_person(model, &event->person)) {
+    if (!choose_person(model, false, &event->person)) {
         model->skipped++;
         return false;
     }
-    event->what = draw(model) >> 63 ? MODEL_CUT : MODEL_LEAVE;
+    event->what = model->options.visitors > 0 || draw(model) >> 63 ? MODEL_CUT : MODEL_LEAVE;
     if (event->what == MODEL_LEAVE) {
         set_away(model, event->person, true);
         add(model, FUTURE_BACK, now->at_ns + exponential(model, AWAY_NS), event->person, 0);
+    }
+    return true;
+}
+
+/* Somebody looks in, and may have something to say. */
+static bool visit(struct model *model, const struct future *now, struct model_event *event) {
+    add(model, FUTURE_VISIT, now->at_ns + exponential(model, model->visit_gap_ns), 0, 0);
+    if (!choose_person(model, true, &event->person)) {
+        model->skipped++;
+        return false;
+    }
+    uint32_t person = event->person;
+    event->what = MODEL_RETURN;
+    set_away(model, person, false);
+    add(model, FUTURE_VISIT_ENDS, now->at_ns + exponential(model, VISIT_NS), person, 0);
+    if (below(draw(model), 100) < model->options.visits_write_percent &&
+        model->conversations < MODEL_CONVERSATIONS_MAX) {
+        model->conversations++;
+        add(model, FUTURE_TURN, now->at_ns + exponential(model, TURN_GAP_NS), person,
+            choose_contact(model, person));
     }
     return true;
 }
@@ -216,6 +245,12 @@ static bool happen(struct model *model, const struct future *now, struct model_e
     case FUTURE_BACK:
         set_away(model, event->person, false);
         event->what = MODEL_RETURN;
+        return true;
+    case FUTURE_VISIT:
+        return visit(model, now, event);
+    case FUTURE_VISIT_ENDS:
+        set_away(model, event->person, true);
+        event->what = MODEL_LEAVE;
         return true;
     }
     go_on(model, event);
@@ -255,16 +290,19 @@ static void fill(struct model *model) {
 
 struct model *model_create(const struct model_options *options) {
     CHECK(options->people >= 2);
+    CHECK(options->visitors == 0 ||
+          (options->messages_per_s <= 0 && options->visitors < options->people / 2));
     struct model *model = calloc(1, sizeof *model);
     if (model == NULL)
         return NULL;
     model->options = *options;
     model->random = mix(options->seed);
-    model->away = calloc(1, options->people / 8 + 1);
+    model->away = malloc(options->people / 8 + 1);
     if (model->away == NULL) {
         free(model);
         return NULL;
     }
+    memset(model->away, options->visitors > 0 ? 0xff : 0, options->people / 8 + 1);
     if (options->messages_per_s > 0) {
         model->start_gap_ns = (uint64_t)(1e9 * TURNS_MEAN / options->messages_per_s);
         add(model, FUTURE_START, exponential(model, model->start_gap_ns), 0, 0);
@@ -273,6 +311,10 @@ struct model *model_create(const struct model_options *options) {
     if (options->leaves_per_s > 0) {
         model->leave_gap_ns = (uint64_t)(1e9 / options->leaves_per_s);
         add(model, FUTURE_GONE, exponential(model, model->leave_gap_ns), 0, 0);
+    }
+    if (options->visitors > 0) {
+        model->visit_gap_ns = VISIT_NS / options->visitors;
+        add(model, FUTURE_VISIT, exponential(model, model->visit_gap_ns), 0, 0);
     }
     return model;
 }

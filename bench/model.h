@@ -11,6 +11,11 @@
  *   network, half put the phone away. Who is away neither begins nor goes on with a conversation;
  *   mail to them waits.
  *
+ * - Visits, if `visitors` is not 0: everybody is away at first. People look in at random
+ * (exponential gaps), each for a mean of a minute (exponential), so often that in the long run
+ * `visitors` are there at a time. So many of a hundred visits begin with a conversation; no other
+ * ones begin.
+ *
  * Groups and presence join when the product has them.
  *
  * Not thread-safe. Bounds: MODEL_CONVERSATIONS_MAX at a time, what goes beyond is counted in
@@ -29,6 +34,8 @@ struct model_options {
     uint32_t people;       /* at least 2 */
     double messages_per_s; /* in all; 0: nobody writes */
     double leaves_per_s;   /* in all; 0: nobody leaves */
+    uint32_t visitors;     /* then messages_per_s is 0; fewer than half of the people */
+    unsigned visits_write_percent;
 };
 
 enum model_what {

@@ -123,6 +123,35 @@ static void silence_has_no_events(void **state) {
     model_destroy(model);
 }
 
+/* In the long run `visitors` are there, who come and go and begin conversations at times. */
+static void visitors_come_and_go_and_write(void **state) {
+    const struct model_options options = {
+        .seed = 5, .people = PEOPLE, .visitors = 500, .visits_write_percent = 50};
+    struct model *model = model_create(&options);
+    struct model_event event;
+    uint8_t *here = calloc(PEOPLE, 1);
+    uint64_t visits = 0, sends = 0, there = 0, there_sum = 0;
+    assert_non_null(model);
+    for (unsigned i = 0; i < EVENTS; i++) {
+        assert_true(model_next(model, &event));
+        assert_int_equal(here[event.person], event.what != MODEL_RETURN);
+        assert_int_equal(model_is_away(model, event.person), event.what == MODEL_LEAVE);
+        if (event.what != MODEL_SEND) {
+            here[event.person] = event.what == MODEL_RETURN;
+            there += event.what == MODEL_RETURN ? 1 : -1ull;
+        }
+        visits += event.what == MODEL_RETURN;
+        sends += event.what == MODEL_SEND;
+        there_sum += i >= EVENTS / 2 ? there : 0;
+    }
+    assert_in_range(there_sum / (EVENTS / 2), 450, 550);
+    assert_in_range(sends * 100 / visits, 35, 60); /* few are there to answer */
+    /* A minute each: visits per second are visitors / 60. */
+    assert_in_range(visits * 60000000000ull / event.at_ns, 450, 550);
+    free(here);
+    model_destroy(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_seed_gives_the_same_events),
@@ -131,6 +160,7 @@ int main(void) {
         cmocka_unit_test(contacts_are_few_for_most_and_many_for_some),
         cmocka_unit_test(two_people_write_to_each_other),
         cmocka_unit_test(silence_has_no_events),
+        cmocka_unit_test(visitors_come_and_go_and_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
