@@ -83,7 +83,9 @@ int main(int count, char **values) {
     if (arguments.command == BENCH_QUICK)
         error = run_quick(&arguments.bench);
     else if (arguments.command == BENCH_USERS)
-        error = run(&arguments.bench, scenario_users, "Many users, on sockets");
+        error = arguments.bench.ground_actors
+                    ? run(&arguments.bench, scenario_users_ground, "Many users, as actors")
+                    : run(&arguments.bench, scenario_users, "Many users, on sockets");
     else if (arguments.command == BENCH_ACTORS)
         error = scenario_actors(&arguments.actors);
     else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/options.h"
 
+#include "bench/ground.h"
 #include "net/decimal.h"
 #include "net/url.h"
 
@@ -22,6 +23,7 @@ static const char usage[] =
     "       tern-bench mail --offline          mail for people who come later\n"
     "       tern-bench mail --idle N           people who come online and say nothing\n"
     "       tern-bench users [options]         many users, each with a connection of its own\n"
+    "       tern-bench users --ground actors   people by the million, without sockets\n"
     "       tern-bench actors [options]        what the runtime itself does\n"
     "       tern-bench accounts FILE --count N accounts for `tern-node import`, and for "
     "--accounts\n"
@@ -35,6 +37,11 @@ static const char usage[] =
     "  --storm N      cut so many connections at once at the end\n"
     "  --seed N       of users: the same people, who do the same (1)\n"
     "  --report DIR   of users: a page with plots over time\n"
+    "  --people N     of the ground of actors: people (10000)\n"
+    "  --online N     of them there at a time (1 % of them)\n"
+    "  --writes PERCENT of the visits begin with a conversation (50)\n"
+    "  --activations N  of mailboxes, then the run ends; else after --seconds\n"
+    "  --store rocksdb|memory  what the mailboxes read (rocksdb)\n"
     "  --runs N       so often; the median is shown    --json        one object a line\n"
     "  --only NAME    of actors: this figure (may be repeated)\n"
     "  --quick        of actors: a twentieth of everything\n"
@@ -65,6 +72,11 @@ enum {
     OPTION_SEED,
     OPTION_REPORT,
     OPTION_GROUND,
+    OPTION_STORE,
+    OPTION_PEOPLE,
+    OPTION_ONLINE,
+    OPTION_WRITES,
+    OPTION_ACTIVATIONS,
     OPTION_RUNS,
     OPTION_JSON,
     OPTION_QUICK,
@@ -97,6 +109,11 @@ static const struct option options[] = {
     {"seed", required_argument, NULL, OPTION_SEED},
     {"report", required_argument, NULL, OPTION_REPORT},
     {"ground", required_argument, NULL, OPTION_GROUND},
+    {"store", required_argument, NULL, OPTION_STORE},
+    {"people", required_argument, NULL, OPTION_PEOPLE},
+    {"online", required_argument, NULL, OPTION_ONLINE},
+    {"writes", required_argument, NULL, OPTION_WRITES},
+    {"activations", required_argument, NULL, OPTION_ACTIVATIONS},
     {"runs", required_argument, NULL, OPTION_RUNS},
     {"json", no_argument, NULL, OPTION_JSON},
     {"quick", no_argument, NULL, OPTION_QUICK},
@@ -133,6 +150,10 @@ static bool number_take(int option, struct arguments *arguments) {
         {OPTION_LEAVES, &bench->leaves_per_hour, 0, 100000},
         {OPTION_STORM, &bench->storm, 1, ACCOUNTS_MAX},
         {OPTION_SEED, &bench->seed, 0, UINT32_MAX},
+        {OPTION_PEOPLE, &bench->people, 10, GROUND_PEOPLE_MAX},
+        {OPTION_ONLINE, &bench->online, 1, GROUND_PEOPLE_MAX / 2},
+        {OPTION_WRITES, &bench->writes_percent, 0, 100},
+        {OPTION_ACTIVATIONS, &bench->activations, 1, UINT32_MAX},
         {OPTION_RUNS, &bench->runs, 1, 99},
         {OPTION_COUNT, &arguments->accounts_count, 1, ACCOUNTS_MAX},
     };
@@ -189,10 +210,12 @@ static bool setting_take(struct node_options *node) {
     return true;
 }
 
-static bool ground_take(void) {
-    if (strcmp(optarg, "sockets") == 0)
+/* One of two words; the second one sets it. */
+static bool word_take(const char *option, const char *first, const char *second, bool *is_second) {
+    *is_second = strcmp(optarg, second) == 0;
+    if (*is_second || strcmp(optarg, first) == 0)
         return true;
-    fprintf(stderr, "tern-bench: --ground %s: sockets is wanted\n", optarg);
+    fprintf(stderr, "tern-bench: %s %s: %s or %s is wanted\n", option, optarg, first, second);
     return false;
 }
 
@@ -221,7 +244,9 @@ static bool option_take(int option, struct arguments *arguments) {
         bench->report = optarg;
         return true;
     case OPTION_GROUND:
-        return ground_take();
+        return word_take("--ground", "sockets", "actors", &bench->ground_actors);
+    case OPTION_STORE:
+        return word_take("--store", "rocksdb", "memory", &bench->store_in_memory);
     case OPTION_ONLY:
         return only_take(&arguments->actors);
     case OPTION_CPU_TIME:
@@ -291,6 +316,8 @@ void arguments_read(int count, char **values, struct arguments *arguments) {
                   .receivers = 1000,
                   .each = 100,
                   .connections = 10000,
+                  .people = 10000,
+                  .writes_percent = 50,
                   .seed = 1},
     };
     bool good = true;

@@ -149,6 +149,8 @@ static void take(const struct sample_source *source, bool quick, struct sample *
     sample->load_cpu_us = (double)(own.ru_utime.tv_sec + own.ru_stime.tv_sec) * 1e6 +
                           (double)(own.ru_utime.tv_usec + own.ru_stime.tv_usec);
     sample->at_ns = clock_ns();
+    if (source->fill != NULL)
+        source->fill(source->fill_context, sample);
 }
 
 void sample_take(const struct sample_source *source, struct sample *sample) {

@@ -14,10 +14,14 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct sample;
 struct sample_source {
     pid_t pid;                     /* the tree's root; 0: unknown */
     bool has_metrics;              /* `metrics` is known */
     struct socket_address metrics; /* IPv4 */
+    /* NULL, or: says what is the node's of what is the load's, when one process is both. */
+    void (*fill)(void *context, struct sample *sample);
+    void *fill_context;
 };
 
 struct sample {

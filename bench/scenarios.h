@@ -30,6 +30,12 @@ struct bench_options {
     unsigned seed;
     const char *report; /* directory; NULL: none */
 
+    /* users on the ground of actors (users_ground.c) */
+    bool ground_actors, store_in_memory;
+    unsigned people, online; /* online: at a time; 0: a hundredth of them */
+    unsigned writes_percent; /* of the visits begin with a conversation */
+    unsigned activations;    /* of mailboxes, then the run ends; 0: --seconds alone */
+
     const char *server; /* NULL: a node of our own */
     const char *accounts;
     struct socket_address server_address;
@@ -42,6 +48,7 @@ int scenario_rate(const struct bench_options *options);
 int scenario_offline(const struct bench_options *options);
 int scenario_idle(const struct bench_options *options);
 int scenario_users(const struct bench_options *options);
+int scenario_users_ground(const struct bench_options *options);
 
 /* --- what they share (scenario.c) --- */
 
