@@ -72,6 +72,7 @@ struct admin_session {
         bool described;  /* `target` was asked what it does */
         uint64_t call;   /* what is asked of a supervisor, or of one actor */
         unsigned relations;
+        struct admin_shards_before *shards_before; /* NULL: no window was asked for */
         struct admin_tree_row *tree;
         uint32_t tree_count, tree_asked;
         char change[192];          /* what was begun; empty: nothing, or it is over */
@@ -149,6 +150,7 @@ int admin_describe(struct admin_session *session, struct actor_id actor, uint16_
 
 void admin_node(struct admin_session *session, const struct admin_request *request);
 void admin_shards(struct admin_session *session, const struct admin_request *request);
+void admin_shards_on_message(struct admin_session *session, struct message **message);
 void admin_classes(struct admin_session *session, const struct admin_request *request);
 void admin_events(struct admin_session *session, const struct admin_request *request);
 void admin_top(struct admin_session *session, const struct admin_request *request);

@@ -115,8 +115,56 @@ static void put_shard(void *context, const struct runtime_shard_counters *counte
     admin_row_end(context);
 }
 
+/* What the shards had counted when the window began. */
+struct admin_shards_before {
+    uint64_t at_ns;
+    struct runtime_shard_counters shards[NODE_SHARDS_MAX];
+};
+
+static void note_shard(void *context, const struct runtime_shard_counters *counters) {
+    struct admin_shards_before *before = context;
+    CHECK(counters->shard < NODE_SHARDS_MAX);
+    before->shards[counters->shard] = *counters;
+}
+
+static void put_shard_window(void *context, const struct runtime_shard_counters *now) {
+    struct admin_session *session = context;
+    const struct admin_shards_before *before = session->work.shards_before;
+    const struct runtime_shard_counters *then = &before->shards[now->shard];
+    uint64_t window_ns = actor_now_ns() - before->at_ns ?: 1;
+    uint64_t messages = now->messages - then->messages, busy_ns = now->busy_ns - then->busy_ns;
+    struct admin_writer *row = admin_row(session);
+    admin_put_uint(row, "shard", now->shard);
+    admin_put_uint(row, "actors", now->actors);
+    admin_put_uint(row, "messages", messages);
+    admin_put_uint(row, "messages_per_second",
+                   (uint64_t)((double)messages * 1e9 / (double)window_ns));
+    admin_put_uint(row, "turns", now->turns - then->turns);
+    admin_put_uint(row, "busy_ns", busy_ns);
+    admin_put_uint(row, "busy_percent", busy_ns < window_ns ? busy_ns * 100 / window_ns : 100);
+    admin_row_end(session);
+}
+
 void admin_shards(struct admin_session *session, const struct admin_request *request) {
+    uint64_t window_ms = 0;
+    if (!admin_take_uint(session, request, "window_ms", 0, INSPECT_WINDOW_MS_MAX, &window_ms))
+        return;
+    if (window_ms) {
+        session->work.shards_before = actor_allocate(sizeof(struct admin_shards_before));
+        session->work.shards_before->at_ns = actor_now_ns();
+        runtime_shards_visit(runtime_current(), note_shard, session->work.shards_before);
+        session->deadline = actor_timer_start(window_ms, ADMIN_TICK, 0);
+        return;
+    }
     runtime_shards_visit(runtime_current(), put_shard, session);
+    admin_end(session);
+    admin_end_send(session);
+}
+
+void admin_shards_on_message(struct admin_session *session, struct message **message) {
+    if ((*message)->kind != ADMIN_TICK)
+        return;
+    runtime_shards_visit(runtime_current(), put_shard_window, session);
     admin_end(session);
     admin_end_send(session);
 }

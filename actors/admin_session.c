@@ -76,6 +76,8 @@ static void command_over(struct admin_session *session) {
     inspect_gather_end(&session->work.gather);
     if (session->work.tree)
         actor_free(session->work.tree);
+    if (session->work.shards_before)
+        actor_free(session->work.shards_before);
     memset(&session->work, 0, sizeof(session->work));
 }
 
@@ -212,7 +214,7 @@ static void admin_commands(struct admin_session *session, const struct admin_req
 static const struct admin_command commands[] = {
     {"commands", admin_commands, NULL, NULL},
     {"node", admin_node, NULL, NULL},
-    {"shards", admin_shards, NULL, NULL},
+    {"shards", admin_shards, admin_shards_on_message, NULL},
     {"classes", admin_classes, NULL, NULL},
     {"events", admin_events, NULL, NULL},
     {"tree", admin_tree, admin_tree_on_message, NULL},

@@ -80,6 +80,19 @@ def test_node_and_its_parts_are_shown_and_parse_as_json(node):
     assert "uptime" in text and "\033" not in text, "no colour in a pipe"
 
 
+def test_shards_say_how_busy_they_are_within_a_window(node):
+    for _ in range(3):
+        run(node, "classes")  # something to do
+    since, within = rows(node, "shards"), rows(node, "shards --window 200ms")
+    assert [row["shard"] for row in within] == [row["shard"] for row in since]
+    for row in within:
+        assert 0 <= row["busy_percent"] <= 100 and row["actors"] > 0
+        assert row["messages_per_second"] >= row["messages"], "it lasted less than a second"
+    assert sum(row["messages"] for row in within) < sum(row["messages_total"] for row in since) + 1000
+    assert "busy percent" in run(node, "shards --window 100ms")
+    assert "a number from 0 to 60000" in run(node, "shards --window 2m", status=64)
+
+
 def test_tree_shows_supervisors_their_children_and_pools(node):
     tree = rows(node, "tree")
     assert tree[0]["name"] == "root" and tree[0]["depth"] == 0

@@ -14,9 +14,12 @@ const struct command commands[] = {
      "handlers\n"
      "that ran over their budget.",
      .empty = NULL},
-    {"shards", VIEW_TABLE, "", "the scheduler's threads",
-     "One line per shard: its actors, messages handled, turns, and the time in which it had work.",
-     .empty = NULL},
+    {"shards", VIEW_TABLE, "[--window TIME]", "the scheduler's threads, and how busy they are",
+     "One line per shard: its actors, messages handled, turns, and the time in which it had work;\n"
+     "since the node's start, or within a window, and then also in percent.\n"
+     "    shards --window 1s",
+     .options = {{"--window", "window_ms", WORD_DURATION,
+                  .help = "what happens in this time, at most 1m"}}},
     {"classes", VIEW_TABLE, "", "the classes of actors",
      "One line per class: how many live, how many messages wait and were handled, the time in\n"
      "handlers (estimated), and how actors of it ended. `top` and `actors CLASS` look further in.",

@@ -60,7 +60,8 @@ int shell_connect(struct shell *shell) {
 static void json_row(struct answer *answer, const struct admin_fields *fields) {
     fputs(answer->count == 1 ? "[\n " : ",\n ", stdout);
     render_json(stdout, fields);
-    fflush(stdout);
+    if (answer->parsed->command->streams)
+        fflush(stdout);
 }
 
 static void measure_terminal(struct shell *shell) {
