@@ -93,6 +93,21 @@ def test_shards_say_how_busy_they_are_within_a_window(node):
     assert "a number from 0 to 60000" in run(node, "shards --window 2m", status=64)
 
 
+def test_watch_asks_again_and_again(node):
+    text = run(node, "watch --every 100ms --times 3 shards --window 100ms", options=["--json"])
+    answers, at = [], 0
+    while text[at:].strip():
+        answer, end = json.JSONDecoder().raw_decode(text[at:].lstrip())
+        answers.append(answer)
+        at += len(text[at:]) - len(text[at:].lstrip()) + end
+    assert len(answers) == 3 and all(answer[0]["shard"] == 0 for answer in answers)
+    for command, why in (("watch kill metrics --yes", "only looks"), ("watch help", "this is none"),
+                         ("watch nonsense", "there is no command"), ("watch", "watch wants"),
+                         ("watch trace metrics", "this is none"), ("watch --every 1ms node", "from 100ms to 1d")):
+        assert why in run(node, command, status=64), command
+    assert "no such account" in run(node, "watch --times 5 mail +15550009999", status=1), "what fails is not asked again"
+
+
 def test_tree_shows_supervisors_their_children_and_pools(node):
     tree = rows(node, "tree")
     assert tree[0]["name"] == "root" and tree[0]["depth"] == 0

@@ -80,6 +80,19 @@ def test_top_is_live_and_obeys_its_keys(node, home):
     assert child.exitstatus == 0
 
 
+def test_watch_shows_the_latest_answer_until_it_is_interrupted(node, home):
+    child = spawn(node, home, "-c", "watch --every 100ms top", "-c", "log")
+    for _ in range(2):
+        child.expect(r"\[2J\d\d:\d\d:\d\d  every 0.1 s  top")
+        child.expect("committer")
+    assert "[?1049h" not in child.before, "the live screen is another thing"
+    child.sendintr()
+    child.expect(r"\(all others\)")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
 def test_top_says_when_the_node_goes(node, home):
     child = spawn(node, home, "-c", "top")
     child.expect("committer")

@@ -179,6 +179,14 @@ const struct command commands[] = {
     {"drop", VIEW_CHANGE, "ENTRY [--yes]", "forgets what was set aside, for good",
      "Its sender and its device were told when it was set aside. Example: drop 17/1/4097",
      .places = {{"ENTRY", "entry", WORD_TEXT, .help = "as `quarantine` lists it"}}},
+    {"watch", VIEW_TEXT, "[--every TIME] [--times N] COMMAND", "asks the same again and again",
+     "Until Ctrl-C; at a terminal each answer takes the place of the one before.\n"
+     "    watch shards --window 1s\n"
+     "    watch --every 10s --times 6 histogram response/send",
+     .places = {{"COMMAND", "line", WORD_REST, .help = "one that looks, with all its words"}},
+     .options = {{"--every", "every_ms", WORD_DURATION, .help = "the pause between; 2s"},
+                 {"--times", "times", WORD_NUMBER, .help = "how often; until Ctrl-C"}},
+     .local = true},
     {"quit", VIEW_TEXT, "", "leaves the shell", "So do Ctrl-D and \"exit\".", .local = true},
 };
 const unsigned command_count = sizeof(commands) / sizeof(commands[0]);

@@ -92,7 +92,7 @@ size_t command_complete(const char *line, void (*offer)(void *context, const cha
             offer_commands(prefix, offer, context);
         return cursor.begin;
     }
-    if (strcmp(cursor.command->name, "help") == 0)
+    if (cursor.want && cursor.want == cursor.command->places && cursor.command->local)
         offer_commands(prefix, offer, context);
     if (cursor.want && cursor.want->choices)
         offer_choices(cursor.want->choices, prefix, offer, context);

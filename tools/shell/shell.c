@@ -180,7 +180,7 @@ static int receive(struct answer *answer) {
 }
 
 static bool is_live(const struct shell *shell, const struct parsed_command *parsed) {
-    return shell->terminal && !shell->json && isatty(STDIN_FILENO) &&
+    return shell->terminal && !shell->json && !shell->watching && isatty(STDIN_FILENO) &&
            strcmp(parsed->command->name, "top") == 0 && !command_argument_find(parsed, "once");
 }
 
@@ -240,6 +240,8 @@ static int local(struct shell *shell, const struct parsed_command *parsed) {
         shell->quit = true;
         return 0;
     }
+    if (strcmp(parsed->command->name, "watch") == 0)
+        return shell_watch(shell, parsed);
     if (name && !command_find(name->text)) {
         char text[COMMAND_ERROR_BYTES_MAX];
         const struct command *guess = command_guess(name->text);

@@ -22,6 +22,7 @@ struct shell {
     bool terminal;    /* standard output is one */
     struct render_options options;
     bool quit;
+    bool watching; /* `top` is shown once */
 };
 
 /* Carries out one line; 0 or an exit status. Errors go to standard error. */
@@ -34,6 +35,8 @@ void shell_complain(const struct shell *shell, const char *code, const char *tex
 int shell_prompt(struct shell *shell);
 /* The live screen of `top`, until it is left. 0, or a negative errno of the connection. */
 int shell_top(struct shell *shell, const struct parsed_command *parsed);
+/* Repeats a view; 0 or an exit status. */
+int shell_watch(struct shell *shell, const struct parsed_command *parsed);
 void shell_help(const struct shell *shell, const char *name);
 /* Asks the person; false: no. */
 bool shell_confirm(const char *question);
