@@ -4,7 +4,7 @@
 
 #include "bench/figures.h"
 #include "bench/sample.h"
-#include "storage/account.h"
+#include "storage/bulk.h"
 #include "storage/engine_memory.h"
 #include "storage/engine_rocksdb.h"
 #include "storage/meta.h"
@@ -21,8 +21,6 @@
 #define STORE_BYTES_LEAST (64ull << 20)
 #define STORE_BYTES_PER_PERSON 300ull
 #define STORE_FILES_MAX 4096
-#define BATCH_BYTES_MAX (4u << 20)
-#define BATCH_BYTES_FULL (256u << 10)
 #define STEP_PEOPLE 4096u
 #define SCAN_KEYS 65536u
 
@@ -84,49 +82,32 @@ static int store_open(struct ground *ground) {
     return error;
 }
 
-static int batch_write(struct ground *ground, struct write_batch *batch, enum engine_sync sync) {
-    struct write_batch *batches[] = {batch};
-    int error = engine_write(ground->node.engine, batches, 1, sync);
-    if (error == 0)
-        error = batch->result;
-    write_batch_clear(batch);
-    return error;
-}
-
-static int account_add(struct write_batch *batch, uint32_t person, uint64_t now_ms) {
-    struct record_account account;
+static int account_add(struct bulk *bulk, uint32_t person) {
     char digits[FORMAT_PHONE_DIGITS_MAX + 1];
     uint8_t key[FORMAT_KEY_BYTES];
     ground_key(person, key);
     snprintf(digits, sizeof digits, "99955%08u", person);
-    return account_create(batch, GROUND_FIRST_USER + person, digits, "simulated", key, now_ms,
-                          &account);
+    return bulk_add(bulk, digits, "simulated", key);
 }
 
-/* As `tern-node import`: batches without sync, the last one syncs them all. */
-static int accounts_write_all(struct ground *ground, int (*step)(void *, unsigned), void *context) {
-    struct write_batch batch;
+static int accounts_write_all(struct ground *ground, const struct meta *meta,
+                              int (*step)(void *, unsigned), void *context) {
+    struct bulk bulk;
+    struct node *node = &ground->node;
     const struct seams *seams = seams_system();
-    uint64_t now_ms = seams->wall_ms(seams->context);
     int error = 0;
-    write_batch_init(&batch, BATCH_BYTES_MAX);
-    for (uint32_t i = 0; i < ground->options.people && error == 0; i++) {
-        error = account_add(&batch, i, now_ms);
-        if (error == 0 && batch.size >= BATCH_BYTES_FULL)
-            error = batch_write(ground, &batch, ENGINE_NO_SYNC);
-        if (error == 0 && i % STEP_PEOPLE == 0 && step != NULL)
+    bulk_begin(&bulk, node->engine, meta->user_high, seams->wall_ms(seams->context));
+    CHECK(bulk.user_next == GROUND_FIRST_USER);
+    for (uint32_t i = 0; i < ground->options.people && error >= 0; i++) {
+        error = account_add(&bulk, i);
+        if (error >= 0 && i % STEP_PEOPLE == 0 && step != NULL)
             error = step(context, i);
     }
-    uint64_t end = GROUND_FIRST_USER + ground->options.people;
-    if (error == 0)
-        error = meta_put_user_high(&batch, end);
-    if (error == 0)
-        error = batch_write(ground, &batch, ENGINE_SYNC);
-    write_batch_finish(&batch);
-    atomic_store(&ground->node.user_next, end + 1);
-    atomic_store(&ground->node.users_reserved, end + 1);
-    atomic_store(&ground->node.users_reserving, end + 1);
-    return error;
+    atomic_store(&node->user_next, bulk.user_reserved); /* nobody registers here */
+    atomic_store(&node->users_reserved, bulk.user_reserved);
+    atomic_store(&node->users_reserving, bulk.user_reserved);
+    int ended = bulk_end(&bulk);
+    return error < 0 ? error : ended;
 }
 
 static int said(int error, const char *what) {
@@ -174,7 +155,8 @@ int ground_open(struct ground *ground, const struct ground_options *options,
     if (error == 0)
         error = said(meta_begin(ground->node.engine, &meta, NULL), "the store can't be read");
     if (error == 0)
-        error = said(accounts_write_all(ground, step, context), "the accounts can't be written");
+        error =
+            said(accounts_write_all(ground, &meta, step, context), "the accounts can't be written");
     if (error == 0)
         ground->node.boot = meta.boot;
     return error;

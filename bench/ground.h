@@ -8,8 +8,8 @@
  *
  * There is no listener's socket and no handshake: users are linked to the node's connections
  * (link.h). The store is a real one: RocksDB in a fresh directory, or the engine in memory; its
- * accounts are written as an import writes them. Mailboxes come and go as in a node; only the time
- * after which an idle one goes is shorter (GROUND_IDLE_MS), since people are, too.
+ * accounts are written as an import does (storage/bulk.h). Mailboxes come and go as in a node; only
+ * the time after which an idle one goes is shorter (GROUND_IDLE_MS), since people are, too.
  *
  * The main thread conducts: it gives orders and reads counters, which each shard writes for itself.
  */

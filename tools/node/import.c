@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See import.h. Batches of accounts are written unsynced; the last write syncs them all. */
 #include "tools/node/import.h"
 
-#include "actors/user_id.h"
-#include "storage/account.h"
+#include "storage/bulk.h"
 #include "storage/meta.h"
 #include "tools/node/store.h"
 
@@ -18,17 +16,12 @@
 #include <unistd.h>
 
 #define LINE_BYTES_MAX 4096
-#define BATCH_BYTES_MAX (4u << 20)
-#define BATCH_BYTES_FULL (256u << 10)
 #define PROGRESS_LINES 10000
 
 struct import {
     const char *path;
     FILE *file;
-    struct engine *engine;
-    struct write_batch batch;
-    uint64_t user_next, user_reserved;
-    uint64_t now_ms;
+    struct bulk bulk;
     uint64_t lines, accounts, skipped;
     /* What this batch holds already, since look-ups see only what is written. */
     struct import_seen *seen;
@@ -41,19 +34,6 @@ struct import_seen {
     char phone[FORMAT_PHONE_DIGITS_MAX + 1];
 };
 #define SEEN_MAX 2048
-
-static int import_flush(struct import *import, enum engine_sync sync) {
-    struct write_batch *batches[] = {&import->batch};
-    int error = engine_write(import->engine, batches, 1, sync);
-    if (error == 0)
-        error = import->batch.result;
-    if (error)
-        fprintf(stderr, "tern-node: %s:%" PRIu64 ": the store refuses: %s\n", import->path,
-                import->lines, strerror(-error));
-    write_batch_clear(&import->batch);
-    import->seen_count = 0;
-    return error;
-}
 
 /* The account of one line; NULL or the reason why there is none. */
 static const char *line_parse(const char *line, struct import_seen *who, char *name,
@@ -89,24 +69,32 @@ static bool import_known(const struct import *import, const struct import_seen *
         if (memcmp(import->seen[i].key, who->key, sizeof(who->key)) == 0 ||
             strcmp(import->seen[i].phone, who->phone) == 0)
             return true;
-    return account_find_phone(import->engine, who->phone, &user) != -ENOENT ||
-           account_find_key(import->engine, who->key, &user, &device) != -ENOENT;
+    return account_find_phone(import->bulk.engine, who->phone, &user) != -ENOENT ||
+           account_find_key(import->bulk.engine, who->key, &user, &device) != -ENOENT;
+}
+
+static int refused(const struct import *import, int error) {
+    if (error)
+        fprintf(stderr, "tern-node: %s:%" PRIu64 ": the store refuses: %s\n", import->path,
+                import->lines, strerror(-error));
+    return error;
 }
 
 static int import_add(struct import *import, const struct import_seen *who, const char *name) {
-    if (import->user_next == import->user_reserved) {
-        import->user_reserved += USER_ID_BLOCK;
-        meta_put_user_high(&import->batch, import->user_reserved - 1);
-    }
-    struct record_account account;
-    int error = account_create(&import->batch, import->user_next++, who->phone, name, who->key,
-                               import->now_ms, &account);
-    if (error)
-        return error;
+    int result = bulk_add(&import->bulk, who->phone, name, who->key);
+    if (result < 0)
+        return refused(import, result);
     import->accounts++;
     import->seen[import->seen_count++] = *who;
-    bool full = import->batch.size >= BATCH_BYTES_FULL || import->seen_count == SEEN_MAX;
-    return full ? import_flush(import, ENGINE_NO_SYNC) : 0;
+    if (result == 0 && import->seen_count == SEEN_MAX) {
+        result = bulk_write(&import->bulk, ENGINE_NO_SYNC);
+        if (result)
+            return refused(import, result);
+        result = 1;
+    }
+    if (result)
+        import->seen_count = 0;
+    return 0;
 }
 
 static int import_lines(struct import *import) {
@@ -138,18 +126,16 @@ static int import_lines(struct import *import) {
 }
 
 static int import_all(struct import *import) {
-    write_batch_init(&import->batch, BATCH_BYTES_MAX);
     import->seen = calloc(SEEN_MAX, sizeof(*import->seen));
     if (!import->seen)
         abort();
     int error = import_lines(import);
-    int flushed = import_flush(import, ENGINE_SYNC);
+    int flushed = refused(import, bulk_end(&import->bulk));
     if (import->progress)
         fprintf(stderr, "\r\033[K");
     printf("%" PRIu64 " accounts imported, %" PRIu64 " skipped (known already)\n", import->accounts,
            import->skipped);
     free(import->seen);
-    write_batch_finish(&import->batch);
     return error ? error : flushed;
 }
 
@@ -162,7 +148,8 @@ int import_run(const struct config *config, const char *path) {
         fprintf(stderr, "tern-node: %s: %s\n", path, strerror(errno));
         return 66; /* EX_NOINPUT */
     }
-    int result = store_open(config, &import.engine, &meta, error, sizeof(error));
+    struct engine *engine;
+    int result = store_open(config, &engine, &meta, error, sizeof(error));
     if (result) {
         fprintf(stderr, "tern-node: %s%s\n", error,
                 result == -EBUSY ? "; stop it for the import" : "");
@@ -170,10 +157,10 @@ int import_run(const struct config *config, const char *path) {
     }
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    import.now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    import.user_next = import.user_reserved = meta.user_high + 1;
+    bulk_begin(&import.bulk, engine, meta.user_high,
+               (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
     result = import_all(&import);
-    engine_close(import.engine);
+    engine_close(engine);
     fclose(import.file);
     return result ? 65 : 0; /* EX_DATAERR */
 }
