@@ -4,10 +4,10 @@
  *
  * Connections ask for device lists and profiles; the number actor replaces the user's device after
  * a code was right. It owns the account's record, read at activation and written through the
- * committer; since there is one account actor per user, no two changes start from the same old
- * record.
+ * committer; since there is one account actor per user, and it reads the record when all that an
+ * earlier one had given to the committer is written, no two changes start from the same old record.
  *
- *   loading ──ACCOUNT_LOADED──► serving ◄──COMMITTED── replacing
+ *   loading ──COMMITTED (a barrier), ACCOUNT_LOADED──► serving ◄──COMMITTED── replacing
  *                                  └──ACCOUNT_REPLACE_DEVICE──► replacing
  *
  * While loading or replacing, what else arrives is deferred.
@@ -45,12 +45,17 @@ static void account_load_run(struct message *message) {
     load->error = account_read(load->engine, load->user, &load->record);
 }
 
+/* An earlier actor of this account may have failed while its commit was under way. */
 static void account_load_start(struct account *account) {
+    account->loading = true;
+    commit_barrier(&account->commit, 0);
+}
+
+static void account_load(struct account *account) {
     struct message *message = message_create(ACCOUNT_LOADED, sizeof(struct account_load));
     struct account_load *load = message_as(message, struct account_load);
     load->engine = node_current()->engine;
     load->user = actor_key();
-    account->loading = true;
     if (actor_run_blocking(account_load_run, &message)) {
         message_destroy(message);
         actor_fail(-ENOBUFS, "the pool is full");
@@ -84,7 +89,7 @@ static void account_on_loaded(void *state, struct message **message) {
 }
 
 static bool account_busy(struct account *account, struct message **message) {
-    if (!account->loading && !account->commit.batch)
+    if (!account->loading && !account->commit.open)
         return false;
     actor_defer(message);
     return true;
@@ -178,6 +183,10 @@ static void account_on_committed(void *state, struct message **message) {
     int error;
     if (!commit_finish(&account->commit, *message, &error))
         return;
+    if (account->loading) {
+        account_load(account);
+        return;
+    }
     account->replaced.error = error;
     account_tell_number(account->number, &account->replaced);
     if (error) { /* the record in memory is ahead of the store */
@@ -206,7 +215,7 @@ static void account_on_commit_again(void *state, struct message **message) {
 
 static bool account_may_passivate(void *state) {
     const struct account *account = state;
-    return !account->loading && !account->commit.batch;
+    return !account->loading && !account->commit.open;
 }
 
 static const struct actor_handler account_handlers[] = {

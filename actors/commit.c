@@ -12,7 +12,7 @@ static void commit_send(struct commit *commit) {
     struct message *message = message_create(COMMITTER_COMMIT, sizeof(struct commit_request));
     struct commit_request *request = message_as(message, struct commit_request);
     *request = (struct commit_request){actor_self(), commit->reference, 1};
-    message->blob = blob_hold(commit->batch);
+    message->blob = commit->batch ? blob_hold(commit->batch) : NULL;
     if (committer.bits && actor_send(committer, &message) == 0) {
         commit->monitor = actor_monitor(committer);
         return;
@@ -21,17 +21,26 @@ static void commit_send(struct commit *commit) {
     actor_timer_start(COMMIT_AGAIN_MS, COMMIT_AGAIN, 0);
 }
 
-void commit_start(struct commit *commit, struct write_batch *batch, uint64_t reference) {
-    CHECK(!commit->batch);
-    struct engine_bytes bytes = write_batch_bytes(batch);
-    commit->batch = blob_copy_of(bytes.data, bytes.size);
+static void open(struct commit *commit, struct blob *batch, uint64_t reference) {
+    CHECK(!commit->open);
+    commit->open = true;
+    commit->batch = batch;
     commit->reference = reference;
     commit_send(commit);
 }
 
+void commit_start(struct commit *commit, struct write_batch *batch, uint64_t reference) {
+    struct engine_bytes bytes = write_batch_bytes(batch);
+    open(commit, blob_copy_of(bytes.data, bytes.size), reference);
+}
+
+void commit_barrier(struct commit *commit, uint64_t reference) {
+    open(commit, NULL, reference);
+}
+
 bool commit_finish(struct commit *commit, struct message *committed, int *error) {
     const struct commit_result *result = message_as(committed, struct commit_result);
-    if (!commit->batch || result->reference != commit->reference)
+    if (!commit->open || result->reference != commit->reference)
         return false;
     *error = result->error;
     if (commit->monitor)
@@ -42,7 +51,7 @@ bool commit_finish(struct commit *commit, struct message *committed, int *error)
 
 bool commit_interrupted(struct commit *commit, struct message *down) {
     const struct actor_down *what = message_as(down, struct actor_down);
-    if (!commit->batch || what->reference != commit->monitor)
+    if (!commit->open || what->reference != commit->monitor)
         return false;
     commit->monitor = 0;
     actor_timer_start(COMMIT_AGAIN_MS, COMMIT_AGAIN, 0);
@@ -50,7 +59,7 @@ bool commit_interrupted(struct commit *commit, struct message *down) {
 }
 
 void commit_again(struct commit *commit) {
-    if (commit->batch && !commit->monitor)
+    if (commit->open && !commit->monitor)
         commit_send(commit);
 }
 

@@ -87,13 +87,16 @@ static int group_write(struct group *group, struct group_item *items) {
     struct write_batch *batches = calloc(group->count, sizeof(*batches));
     struct write_batch **pointers = calloc(group->count, sizeof(struct write_batch *));
     int error = batches && pointers ? 0 : -ENOMEM;
+    unsigned count = 0;
     for (unsigned i = 0; !error && i < group->count; i++) {
+        if (!items[i].batch)
+            continue; /* it only waits for the others */
         struct engine_bytes bytes = {blob_bytes(items[i].batch), blob_length(items[i].batch)};
         write_batch_view(&batches[i], bytes);
-        pointers[i] = &batches[i];
+        pointers[count++] = &batches[i];
     }
-    if (!error)
-        error = engine_write(group->node->engine, pointers, group->count,
+    if (!error && count)
+        error = engine_write(group->node->engine, pointers, count,
                              group->sync ? ENGINE_SYNC : ENGINE_NO_SYNC);
     for (unsigned i = 0; i < group->count; i++) {
         items[i].error = error ? error : batches[i].result;
@@ -148,7 +151,8 @@ static struct message *group_create(struct committer *committer) {
     for (unsigned i = 0; i < committer->count; i++) {
         const struct commit_request *request =
             message_as(committer->requests[i], struct commit_request);
-        items[i] = (struct group_item){blob_hold(committer->requests[i]->blob), request->reply_to,
+        struct blob *batch = committer->requests[i]->blob;
+        items[i] = (struct group_item){batch ? blob_hold(batch) : NULL, request->reply_to,
                                        request->reference, 0};
     }
     return message;
@@ -220,6 +224,13 @@ static void answer(const struct group_item *item) {
 
 /* --- messages --- */
 
+/* Is nothing synced under way, of an earlier committer neither? */
+static bool is_clear(const struct committer *committer) {
+    return !committer->synced && !committer->writing &&
+           /* Pairs with the release in group_run. */
+           !atomic_load_explicit(&node_current()->commit_running, memory_order_acquire);
+}
+
 static void committer_on_commit(void *state, struct message **message) {
     struct committer *committer = state;
     if (committer->count == GROUP_REQUESTS_MAX || committer->bytes >= GROUP_BYTES_MAX) {
@@ -228,14 +239,14 @@ static void committer_on_commit(void *state, struct message **message) {
         return;
     }
     const struct commit_request *request = message_as(*message, struct commit_request);
-    if (!(*message)->blob) {
-        struct group_item nothing = {NULL, request->reply_to, request->reference, -EINVAL};
+    if (!(*message)->blob && is_clear(committer)) {
+        const struct group_item nothing = {NULL, request->reply_to, request->reference, 0};
         if (request->reply_to.bits)
             answer(&nothing);
         return;
     }
     committer->synced |= request->sync != 0;
-    committer->bytes += blob_length((*message)->blob);
+    committer->bytes += (*message)->blob ? blob_length((*message)->blob) : 0;
     if (PLANTED(ACK_BEFORE_FSYNC) && request->reply_to.bits)
         answer(&(struct group_item){NULL, request->reply_to, request->reference, 0});
     committer->requests[committer->count++] = message_keep(message);

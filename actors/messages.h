@@ -51,7 +51,7 @@ struct engine;
     X(MAILBOX_EXPIRE, mailbox)          /* the expirer has seen old mail of this user */           \
     X(MAILBOX_DEVICES_CHANGED, mailbox) /* devices_changed: the account's list is new */           \
     X(MAILBOX_DESCRIBE, mailbox)        /* describe: an operator looks */                          \
-    X(COMMITTER_COMMIT, committer)      /* commit_request, blob: an encoded write batch */         \
+    X(COMMITTER_COMMIT, committer)      /* commit_request, blob: a write batch or NULL */          \
     X(COMMITTER_WRITTEN, committer)     /* pool: a group was written */                            \
     X(COMMITTER_TICK, committer)        /* timer */                                                \
     X(COMMITTED, any)                   /* commit_result */                                        \
@@ -298,7 +298,8 @@ struct mailbox_status_taken {
     uint64_t reference;
 };
 
-/* The blob is an encoded write batch (storage/engine.h). Commits of one actor keep their order. */
+/* The blob is an encoded write batch (storage/engine.h), or NULL: nothing is written, and the
+ * answer comes when the synced ones before it are. Commits of one actor keep their order. */
 struct commit_request {
     struct actor_id reply_to; /* nobody: no answer wanted */
     uint64_t reference;

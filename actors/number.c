@@ -96,17 +96,23 @@ static void number_load_run(struct message *message) {
     load->error = account_find_phone(load->engine, load->phone, &load->user);
 }
 
+static void number_load(const struct number *number) {
+    struct message *message = message_create(NUMBER_LOADED, sizeof(struct number_load));
+    struct number_load *load = message_as(message, struct number_load);
+    load->engine = node_current()->engine;
+    memcpy(load->phone, number->phone, sizeof(load->phone));
+    number_run_blocking(number_load_run, message);
+}
+
+/* An earlier actor of this number may have failed while its commit was under way: without the
+ * barrier the number would be nobody's here, and get a second user. */
 static int number_init(void *state, const void *argument) {
     struct number *number = state;
     snprintf(number->phone, sizeof(number->phone), "%llu", (unsigned long long)actor_key());
     if (!format_phone_valid(number->phone))
         return -EINVAL;
-    struct message *message = message_create(NUMBER_LOADED, sizeof(struct number_load));
-    struct number_load *load = message_as(message, struct number_load);
-    load->engine = node_current()->engine;
-    memcpy(load->phone, number->phone, sizeof(load->phone));
     number->step = NUMBER_LOADING;
-    number_run_blocking(number_load_run, message);
+    commit_barrier(&number->commit, ++number->references);
     return 0;
 }
 
@@ -398,6 +404,10 @@ static void number_on_committed(void *state, struct message **message) {
     int error;
     if (!commit_finish(&number->commit, *message, &error))
         return;
+    if (number->step == NUMBER_LOADING) {
+        number_load(number);
+        return;
+    }
     if (number->reserved_end && error)
         user_id_not_reserved(node_current(), number->reserved_end);
     else if (number->reserved_end)

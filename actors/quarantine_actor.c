@@ -356,7 +356,7 @@ static void quarantine_on_settled(void *state, struct message **message) {
     struct quarantine_state *quarantine = state;
     const struct mailbox_settled *settled = message_as(*message, struct mailbox_settled);
     if (!quarantine->busy || quarantine->drops || settled->open != quarantine->references ||
-        quarantine->commit.batch)
+        quarantine->commit.open)
         return; /* after it was overdue: the copy stays, and can be released or dropped again */
     int error = error_of(settled->code);
     if (error)

@@ -153,6 +153,49 @@ static void a_new_committer_waits_for_what_the_old_one_is_writing(void **state) 
     assert_true(has("a", "new"));
 }
 
+static void barrier(uint64_t reference) {
+    struct message *message = message_create(COMMITTER_COMMIT, sizeof(struct commit_request));
+    *message_as(message, struct commit_request) =
+        (struct commit_request){client.connection, reference, 1};
+    assert_int_equal(actor_send(actor_whereis(COMMITTER_NAME), &message), 0);
+}
+
+static void a_barrier_waits_for_what_came_before_it(void **state) {
+    uint64_t syncs = gauges().syncs;
+    barrier(1);
+    assert_int_equal(result_of(1), 0);
+    assert_int_equal(gauges().syncs, syncs);
+    hand.pool_held = true;
+    commit(2, "a", "1", true);
+    barrier(3);
+    hand_run();
+    barrier(4);
+    hand_pass_ms(100);
+    assert_int_equal(result_of(3), 1);
+    assert_int_equal(result_of(4), 1);
+    hand.pool_held = false;
+    hand_pass_ms(100);
+    assert_int_equal(result_of(3), 0);
+    assert_int_equal(result_of(4), 0);
+    assert_true(has("a", "1"));
+}
+
+static void a_barrier_waits_for_what_an_old_committer_is_writing(void **state) {
+    hand.pool_held = true;
+    commit(1, "a", "old", true);
+    hand_run();
+    actor_kill(hand.committer, ACTOR_KILLED);
+    hand_run();
+    assert_int_equal(actor_spawn(&committer_class, NULL, ACTOR_NOBODY, &hand.committer), 0);
+    barrier(2);
+    hand_pass_ms(100);
+    assert_int_equal(result_of(2), 1);
+    hand.pool_held = false;
+    hand_pass_ms(100);
+    assert_int_equal(result_of(2), 0);
+    assert_true(has("a", "old"));
+}
+
 static void a_full_pool_only_delays(void **state) {
     hand.pool_full = true;
     commit(1, "a", "1", true);
@@ -205,6 +248,8 @@ int main(void) {
         TEST(unsynced_commits_wait_for_company_but_not_for_long),
         TEST(a_full_disk_refuses_some_and_writes_the_others),
         TEST(a_new_committer_waits_for_what_the_old_one_is_writing),
+        TEST(a_barrier_waits_for_what_came_before_it),
+        TEST(a_barrier_waits_for_what_an_old_committer_is_writing),
         TEST(a_full_pool_only_delays),
         TEST(more_than_a_group_is_written_in_several),
         TEST(what_waits_is_written_at_an_orderly_end),

@@ -128,6 +128,7 @@ static const struct actor_class asker = {
  */
 
 static const struct supervisor_child children[] = {
+    {.class = &committer_class, .restart = RESTART_PERMANENT},
     {.class = &number_class, .restart = RESTART_TEMPORARY, .dynamic = true},
     {.class = &account_class, .restart = RESTART_TEMPORARY, .dynamic = true},
     {.class = &fake_limits, .restart = RESTART_PERMANENT},
@@ -138,7 +139,7 @@ static const struct supervisor_spec tree = {
     .restarts_max = 5,
     .period_ms = 1000,
     .children = children,
-    .child_count = 4,
+    .child_count = 5,
 };
 
 static void make_account(void) {
