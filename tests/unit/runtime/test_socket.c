@@ -90,7 +90,7 @@ static void echo_serves_thousands_of_connections(void **state) {
 /* More messages than the reactor has buffers: receives starve, however many they are, try nothing
  * meanwhile, and go on when buffers come back. */
 static void receives_go_on_when_buffers_ran_out(void **state) {
-    enum { CLIENTS = 6000 };
+    enum { CLIENTS = 6000, SLOW_TURNS = 300 };
     struct scene scene = {0};
     int *fds = calloc(CLIENTS, sizeof *fds);
 
@@ -103,8 +103,10 @@ static void receives_go_on_when_buffers_ran_out(void **state) {
         usleep(1000);
     for (int i = 0; i < CLIENTS; i++)
         client_write(fds[i], &i, sizeof i);
-    while (fixture_event(scene.runtime, "receive_starved") == 0)
+    while (scene.data_events < CLIENTS + SLOW_TURNS) /* while most of them starve */
         usleep(1000);
+    /* Each has found no buffer once at the most, however often the reactor was polled. */
+    assert_in_range(fixture_event(scene.runtime, "receive_starved"), 1, CLIENTS);
     for (int i = 0; i < CLIENTS; i += 10) /* some that are served, some that starve */
         close(fds[i]);
     scene.resume = 1;
@@ -117,7 +119,6 @@ static void receives_go_on_when_buffers_ran_out(void **state) {
         close(fds[i]);
     }
     wait_until_none_is_open(&scene);
-    assert_in_range(fixture_event(scene.runtime, "receive_starved"), 1, 4 * CLIENTS);
     free(fds);
     scene_stop(&scene);
 }
