@@ -122,7 +122,7 @@ static void restart_committer(void) {
 }
 
 /* It could not tell the mailbox, whose id it did not know yet: what the mailbox tells it comes
- * back. */
+ * back, and `refused` detaches its device. Without that the mail would be held for it. */
 static void connection_that_ended_while_it_was_attached_is_gone(void **state) {
     phone_attach(&bob, BOB, 1);
     phone_send(&ann, BOB, "warm up");
