@@ -22,11 +22,13 @@ struct reactor; /* the implementation's own */
 /* Zeroed before accept or connect give it to an implementation; its fields are the
  * implementation's. It stays where it is until reactor_on_closed. */
 struct reactor_socket {
-    _Alignas(8) uint32_t descriptor;
-    uint8_t ring;
+    _Alignas(8) uint8_t ring;
     uint8_t flags;
-    uint8_t operations; /* in flight in the kernel */
-    uint8_t ending;     /* what must wait for a shutdown in flight */
+    uint8_t operations;    /* in flight in the kernel */
+    uint8_t ending : 4;    /* what must wait for a shutdown in flight */
+    uint8_t receiving : 4; /* how it waits for input */
+    uint32_t descriptor : 24;
+    uint32_t heard : 8; /* when something last came, in a coarse time that wraps */
 };
 
 /* Something that becomes readable: a descriptor of a child process, of signals. Stays where it is

@@ -11,6 +11,7 @@
  */
 #include "runtime/log.h"
 #include "runtime/reactor_uring_internal.h"
+#include "runtime/shard_internal.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -102,6 +103,10 @@ static void collect(struct reactor *reactor, struct uring *ring) {
     io_uring_cq_advance(&ring->io, ready);
 }
 
+static void look_at_clock(struct reactor *reactor) {
+    reactor->now = (uint8_t)(shard_now_ns(reactor->shard) >> URING_COOL_SHIFT);
+}
+
 static void turn_added_rings(struct reactor *reactor) {
     for (unsigned i = 1; i < reactor->ring_count; i++) {
         if (!uring_has_work(reactor->rings[i]))
@@ -148,8 +153,11 @@ static unsigned turn(struct reactor *reactor, uint64_t timeout_ns, unsigned even
         reactor->enabled = true;
     }
     reactor->reported = 0;
-    for (unsigned i = 0; i < reactor->ring_count; i++)
+    look_at_clock(reactor);
+    for (unsigned i = 0; i < reactor->ring_count; i++) {
         uring_feed_starved(reactor, reactor->rings[i]);
+        uring_cool(reactor, reactor->rings[i]);
+    }
     turn_added_rings(reactor);
     turn_main_ring(reactor, timeout_ns, events);
     if (reactor->reported == 0)

@@ -11,7 +11,12 @@
 
 #include <stdatomic.h>
 
-#define URING_RINGS_MAX 64u
+#define URING_RINGS_MAX 192u /* 3.8 million sockets a shard under a limit of 20,000 descriptors */
+/* The unit of reactor->now: 2^28 ns, 0.27 s. It wraps after 69 s, so that once in a while a socket
+ * that has been quiet for very long is taken for one that was not, which costs a little time. */
+#define URING_COOL_SHIFT 28
+#define URING_COOL_TICKS 4u
+#define URING_COOL_PER_TURN 32u
 #define URING_ACCEPTS_MAX 512u /* posted at a time, over all listeners */
 
 enum io_flag {
@@ -23,6 +28,14 @@ enum io_flag {
     IO_SENDING = 32,    /* a send is posted */
     IO_CONNECTING = 64, /* struct uring_connect is at work */
     IO_CLOSING = 128,
+};
+
+/* How a socket that is receiving waits for input (uring_stream.c). */
+enum io_receiving {
+    IO_STREAM,  /* a multishot receive; in its ring's row of the streaming */
+    IO_COOLING, /* the same, canceled: a poll will follow */
+    IO_POLL,
+    IO_ONCE, /* a single receive of what a poll has announced */
 };
 
 enum io_ending {
@@ -54,6 +67,7 @@ struct reactor {
     struct uring *rings[URING_RINGS_MAX];
     unsigned ring_count;
     bool enabled;
+    uint8_t now;       /* what reactor_socket.heard is compared with: URING_COOL_SHIFT */
     unsigned reported; /* events in this poll */
     int eventfd;
     /* Set by any thread before it writes the eventfd (uring_wake), cleared at the end of turn: the
@@ -99,6 +113,8 @@ void uring_receive(struct reactor *reactor, struct reactor_socket *socket, bool 
 void uring_give_back(struct reactor *reactor, uint32_t lender);
 /* Lets receives go on that ended for want of a buffer, as many as there are buffers now. */
 void uring_feed_starved(struct reactor *reactor, struct uring *ring);
+/* Has some of those that stream and have been quiet wait by a poll instead. Once a turn. */
+void uring_cool(struct reactor *reactor, struct uring *ring);
 void uring_send(struct reactor *reactor, struct reactor_socket *socket, const uint8_t *bytes,
                 size_t length);
 void uring_shut(struct reactor *reactor, struct reactor_socket *socket);

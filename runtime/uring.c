@@ -65,10 +65,12 @@ static int register_buffers(struct uring *ring, unsigned count) {
     return 0;
 }
 
-static int make_starved(struct uring *ring) {
-    ring->starved = calloc(ring->descriptors, sizeof *ring->starved);
-    ring->starved_first = ring->starved_last = URING_NO_DESCRIPTOR;
-    return ring->starved != NULL ? 0 : -ENOMEM;
+static int make_places(struct uring *ring) {
+    const struct uring_row nobody = {.first = URING_NO_DESCRIPTOR, .last = URING_NO_DESCRIPTOR};
+
+    ring->starved = ring->streaming = nobody;
+    ring->places = calloc(ring->descriptors, sizeof *ring->places);
+    return ring->places != NULL ? 0 : -ENOMEM;
 }
 
 int uring_create(struct uring *ring, unsigned buffers) {
@@ -85,12 +87,12 @@ int uring_create(struct uring *ring, unsigned buffers) {
         return error;
     error = register_descriptors(ring);
     if (error == 0)
-        error = make_starved(ring);
+        error = make_places(ring);
     if (error == 0)
         error = register_buffers(ring, buffers);
     if (error != 0) {
         io_uring_queue_exit(&ring->io);
-        free(ring->starved);
+        free(ring->places);
     }
     return error;
 }
@@ -123,7 +125,7 @@ void uring_destroy(struct uring *ring) {
 
     io_uring_queue_exit(&ring->io);
     munmap(ring->buffer_ring, ring_bytes + (size_t)ring->buffer_count * URING_BUFFER_BYTES);
-    free(ring->starved);
+    free(ring->places);
 }
 
 size_t uring_memory_bytes(const struct uring *ring) {

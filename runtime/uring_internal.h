@@ -26,7 +26,7 @@
 #define URING_BUFFERS_MAIN 2048u
 #define URING_BUFFERS_ADDED 256u
 #define URING_BUFFER_GROUP 0
-#define URING_NO_DESCRIPTOR UINT32_MAX /* a socket that could not be put into the table */
+#define URING_NO_DESCRIPTOR 0xffffffu /* a socket that could not be put into the table */
 
 /* The low three bits of a completion's user_data say what it is of; the rest is an address. */
 enum uring_tag {
@@ -41,24 +41,34 @@ enum uring_tag {
 };
 #define URING_TAG_MASK 7ull
 
-/* A place in the list of the starved, by descriptor. */
-struct uring_starved {
+/* A socket's place in a row of its ring. */
+struct uring_place {
     struct reactor_socket *socket;
-    uint32_t next, previous; /* URING_NO_DESCRIPTOR: none */
+    uint32_t next, previous; /* descriptors; URING_NO_DESCRIPTOR: none */
+};
+
+struct uring_row {
+    uint32_t first, last; /* URING_NO_DESCRIPTOR: nobody */
+    uint32_t count;
 };
 
 struct uring {
     struct io_uring io;
     struct io_uring_buf_ring *buffer_ring;
     uint8_t *buffers;
-    unsigned buffer_count; /* a power of two */
-    unsigned buffers_lent; /* to messages that are not freed yet */
-    unsigned descriptors;  /* the table's size */
-    unsigned used;         /* open descriptors, and posted operations that may open one */
+    unsigned buffer_count;      /* a power of two */
+    unsigned buffers_lent;      /* to messages that are not freed yet */
+    unsigned descriptors;       /* the table's size */
+    unsigned used;              /* open descriptors, and posted operations that may open one */
+    struct uring_place *places; /* by descriptor; pages that nobody needs are not there */
     /* Sockets whose receive ended for want of a buffer, first come first served; each waits here
      * and tries nothing, however many they are: to try would cost the turns that free buffers. */
-    struct uring_starved *starved; /* by descriptor; pages that nobody needs are not there */
-    uint32_t starved_first, starved_last;
+    struct uring_row starved;
+    /* Those with a multishot receive, which uring_cool goes round: `cool_left` of this round are
+     * to be looked at, which began at `cool_began` (reactor->now). */
+    struct uring_row streaming;
+    uint32_t cool_left;
+    uint8_t cool_began;
 };
 
 /* 0 or -errno: -EPERM or -ENOSYS where io_uring is forbidden, -EINVAL before Linux 6.1. */

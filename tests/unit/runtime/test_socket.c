@@ -205,6 +205,65 @@ static void half_closed_peer_gets_what_was_gathered(void **state) {
     scene_stop(&scene);
 }
 
+/* Echoes on `busy`, so that turns pass, until so many have come to wait by a poll. */
+static void wait_until_cooled(struct scene *scene, int busy, uint64_t count) {
+    char byte = 'b';
+
+    while (fixture_event(scene->runtime, "receive_cooled") < count) {
+        client_write(busy, &byte, 1);
+        client_read(busy, &byte, 1);
+        usleep(1000);
+    }
+}
+
+/* Without a receive of their own in the kernel, all goes on as before: little and much input, being
+ * told to pause, and the end. */
+static void quiet_connections_wait_by_a_poll_and_miss_nothing(void **state) {
+    enum { CLIENTS = 40, MUCH = 20000 };
+    struct scene scene = {0};
+    uint8_t *bytes = pattern(MUCH), *got = malloc(MUCH);
+    uint64_t counted;
+    int fds[CLIENTS], busy, paused;
+
+    scene_start(&scene);
+    busy = client_connect(&scene, NULL);
+    client_write(busy, "E", 1);
+    paused = client_connect(&scene, NULL);
+    for (int i = 0; i < CLIENTS; i++) {
+        fds[i] = client_connect(&scene, NULL);
+        client_write(fds[i], "E", 1);
+    }
+    wait_until_cooled(&scene, busy, CLIENTS + 1);
+    for (int i = 0; i < CLIENTS; i += 4)
+        close(fds[i]);
+    for (int i = 0; i < CLIENTS; i++) {
+        if (i % 4 == 0)
+            continue;
+        for (size_t bytes_now = 1; bytes_now <= MUCH; bytes_now *= i % 4 == 1 ? MUCH : 100) {
+            client_write(fds[i], bytes, bytes_now);
+            client_read(fds[i], got, bytes_now);
+            assert_memory_equal(got, bytes, bytes_now);
+        }
+    }
+    client_write(paused, "P", 1);
+    client_write(paused, bytes, MUCH);
+    shutdown(paused, SHUT_WR);
+    wait_until_cooled(&scene, busy, CLIENTS + 1 + CLIENTS / 2); /* who got much, once more */
+    scene.resume = 1;
+    client_read(paused, &counted, sizeof counted);
+    assert_int_equal(counted, MUCH);
+    for (int i = 0; i < CLIENTS; i++)
+        if (i % 4 != 0)
+            close(fds[i]);
+    close(paused);
+    close(busy);
+    wait_until_none_is_open(&scene);
+    assert_int_equal(scene.closed, CLIENTS + 2);
+    free(bytes);
+    free(got);
+    scene_stop(&scene);
+}
+
 static void pause_holds_the_sender_back(void **state) {
     const size_t total = 32 * MIB;
     struct scene scene = {0};
@@ -589,6 +648,7 @@ int main(void) {
         TESTS_OF_BOTH,
         cmocka_unit_test(full_descriptor_table_adds_a_ring),
         cmocka_unit_test(accept_without_room_waits_and_loses_nobody),
+        cmocka_unit_test(quiet_connections_wait_by_a_poll_and_miss_nothing),
     };
     const struct CMUnitTest libev_tests[] = {TESTS_OF_BOTH};
     int failed = 0;
