@@ -24,7 +24,8 @@ enum future_kind {
     FUTURE_GONE,
     FUTURE_BACK,
     FUTURE_VISIT,
-    FUTURE_VISIT_ENDS
+    FUTURE_VISIT_ENDS,
+    FUTURE_VISIT_CUT
 };
 
 struct future {
@@ -198,7 +199,7 @@ static bool leave(struct model *model, const struct future *now, struct model_ev
         model->skipped++;
         return false;
     }
-    event->what = model->options.visitors > 0 || draw(model) >> 63 ? MODEL_CUT : MODEL_LEAVE;
+    event->what = draw(model) >> 63 ? MODEL_CUT : MODEL_LEAVE;
     if (event->what == MODEL_LEAVE) {
         set_away(model, event->person, true);
         add(model, FUTURE_BACK, now->at_ns + exponential(model, AWAY_NS), event->person, 0);
@@ -217,6 +218,8 @@ static bool visit(struct model *model, const struct future *now, struct model_ev
     event->what = MODEL_RETURN;
     set_away(model, person, false);
     add(model, FUTURE_VISIT_ENDS, now->at_ns + exponential(model, VISIT_NS), person, 0);
+    if (below(draw(model), 1000) < model->options.visits_cut_permille)
+        add(model, FUTURE_VISIT_CUT, now->at_ns + exponential(model, VISIT_NS / 4), person, 0);
     if (below(draw(model), 100) < model->options.visits_write_percent &&
         model->conversations < MODEL_CONVERSATIONS_MAX) {
         model->conversations++;
@@ -252,6 +255,9 @@ static bool happen(struct model *model, const struct future *now, struct model_e
         set_away(model, event->person, true);
         event->what = MODEL_LEAVE;
         return true;
+    case FUTURE_VISIT_CUT:
+        event->what = MODEL_CUT;
+        return !model_is_away(model, event->person);
     }
     go_on(model, event);
     return true;
@@ -290,8 +296,8 @@ static void fill(struct model *model) {
 
 struct model *model_create(const struct model_options *options) {
     CHECK(options->people >= 2);
-    CHECK(options->visitors == 0 ||
-          (options->messages_per_s <= 0 && options->visitors < options->people / 2));
+    CHECK(options->visitors == 0 || (options->messages_per_s <= 0 && options->leaves_per_s <= 0 &&
+                                     options->visitors < options->people / 2));
     struct model *model = calloc(1, sizeof *model);
     if (model == NULL)
         return NULL;

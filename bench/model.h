@@ -34,8 +34,8 @@ struct model_options {
     uint32_t people;       /* at least 2 */
     double messages_per_s; /* in all; 0: nobody writes */
     double leaves_per_s;   /* in all; 0: nobody leaves */
-    uint32_t visitors;     /* then messages_per_s is 0; fewer than half of the people */
-    unsigned visits_write_percent;
+    uint32_t visitors;     /* then both rates are 0; fewer than half of the people */
+    unsigned visits_write_percent, visits_cut_permille;
 };
 
 enum model_what {

@@ -360,7 +360,7 @@ static struct model *people_of(const struct bench_options *options) {
         .people = options->people,
         .visitors = visitors > 0 ? visitors : 1,
         .visits_write_percent = options->writes_percent,
-        .leaves_per_s = visitors * (options->leaves_per_hour / 100.0) / 3600.0,
+        .visits_cut_permille = options->leaves_per_hour * 10 / 60, /* a visit is a minute */
     };
     if (model.visitors >= model.people / 2) {
         fprintf(stderr, "tern-bench: --online %u: fewer than half of the %u people are wanted\n",

@@ -125,18 +125,22 @@ static void silence_has_no_events(void **state) {
 
 /* In the long run `visitors` are there, who come and go and begin conversations at times. */
 static void visitors_come_and_go_and_write(void **state) {
-    const struct model_options options = {
-        .seed = 5, .people = PEOPLE, .visitors = 500, .visits_write_percent = 50};
+    const struct model_options options = {.seed = 5,
+                                          .people = PEOPLE,
+                                          .visitors = 500,
+                                          .visits_write_percent = 50,
+                                          .visits_cut_permille = 100};
     struct model *model = model_create(&options);
     struct model_event event;
     uint8_t *here = calloc(PEOPLE, 1);
-    uint64_t visits = 0, sends = 0, there = 0, there_sum = 0;
+    uint64_t visits = 0, sends = 0, cuts = 0, there = 0, there_sum = 0;
     assert_non_null(model);
     for (unsigned i = 0; i < EVENTS; i++) {
         assert_true(model_next(model, &event));
         assert_int_equal(here[event.person], event.what != MODEL_RETURN);
         assert_int_equal(model_is_away(model, event.person), event.what == MODEL_LEAVE);
-        if (event.what != MODEL_SEND) {
+        cuts += event.what == MODEL_CUT;
+        if (event.what == MODEL_RETURN || event.what == MODEL_LEAVE) {
             here[event.person] = event.what == MODEL_RETURN;
             there += event.what == MODEL_RETURN ? 1 : -1ull;
         }
@@ -145,7 +149,8 @@ static void visitors_come_and_go_and_write(void **state) {
         there_sum += i >= EVENTS / 2 ? there : 0;
     }
     assert_in_range(there_sum / (EVENTS / 2), 450, 550);
-    assert_in_range(sends * 100 / visits, 35, 60); /* few are there to answer */
+    assert_in_range(sends * 100 / visits, 35, 60);  /* few are there to answer */
+    assert_in_range(cuts * 1000 / visits, 60, 100); /* some have gone by then */
     /* A minute each: visits per second are visitors / 60. */
     assert_in_range(visits * 60000000000ull / event.at_ns, 450, 550);
     free(here);
