@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-#define HEARD_BYTES 65536
+#define HEARD_BYTES (256u << 10)
 
 /* The device's end: all that it was sent, in one piece. */
 static struct {
@@ -172,6 +172,19 @@ static void mail_reaches_the_device_in_its_order(void **state) {
     }
 }
 
+static void send_more_than_one_message_holds(struct fake_mailbox *mailbox) {
+    for (unsigned i = 0; i < 3; i++)
+        fake_mailbox_mail(mailbox, 40000);
+}
+
+static void mail_that_needs_several_sendings_comes_at_once(void **state) {
+    link_up(false);
+    expect(WIRE_WELCOME, 0);
+    edge_call(send_more_than_one_message_holds);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(expect(WIRE_MAIL, 1 + i).mail.ciphertext.length, 40000);
+}
+
 static void junk_ends_it(void **state) {
     static const uint8_t junk[] = {0xc1, 0xff, 0x00};
     link_up(false);
@@ -215,6 +228,7 @@ int main(void) {
         EDGE_TEST(linked_device_is_attached_and_welcomed),
         EDGE_TEST(frames_arrive_in_their_order),
         EDGE_TEST(mail_reaches_the_device_in_its_order),
+        EDGE_TEST(mail_that_needs_several_sendings_comes_at_once),
         EDGE_TEST(junk_ends_it),
         EDGE_TEST(frame_that_only_a_node_sends_ends_it),
         EDGE_TEST(device_that_takes_no_more_loses_it),

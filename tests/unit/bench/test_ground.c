@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #define PEOPLE 40
-#define WAITS_MAX 30000 /* of a millisecond */
+#define WAITS_MAX 15000 /* of a millisecond */
 
 /* --- the link --- */
 
