@@ -111,7 +111,7 @@ static int accounts_write_all(struct ground *ground, const struct meta *meta,
 }
 
 static int said(int error, const char *what) {
-    if (error && error != -EINTR) {
+    if (error && error != -EINTR && error != -ECANCELED) { /* `step` has said why */
         progress("%s", "");
         fprintf(stderr, "tern-bench: %s: %s\n", what, strerror(-error));
     }

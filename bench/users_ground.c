@@ -95,7 +95,7 @@ static int memory_look(struct run *run) {
             "tern-bench: only %llu MB of memory are left, so the run ends here: fewer --people, or "
             "--store rocksdb\n",
             (unsigned long long)(free_bytes >> 20));
-    return -ENOMEM;
+    return -ECANCELED;
 }
 
 /* To be called often; negative: stop. */
