@@ -399,3 +399,20 @@ uint64_t owner_send(struct owner *owner, const char *content) {
 uint32_t owner_ref(uint64_t number) {
     return REF_SEND | (uint32_t)number;
 }
+
+int owner_set_up(void **state) {
+    struct owner *owner = malloc(sizeof *owner);
+    if (owner == NULL)
+        return -1;
+    owner_init(owner);
+    owner_go_online(owner);
+    fake_node_clear(&owner->node);
+    *state = owner;
+    return 0;
+}
+
+int owner_tear_down(void **state) {
+    owner_finish(*state);
+    free(*state);
+    return 0;
+}

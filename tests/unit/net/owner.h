@@ -74,4 +74,8 @@ uint32_t owner_ref(uint64_t number);
 /* Holds what was heard since the last time against `expected` ("welcome, mail 1, commit"). */
 void owner_expect(struct owner *owner, const char *expected);
 
+/* cmocka's: an owner that is online, in `state`, and nothing that its node has taken as yet. */
+int owner_set_up(void **state);
+int owner_tear_down(void **state);
+
 #endif

@@ -12,23 +12,6 @@
 
 #include <cmocka.h>
 
-static int set_up(void **state) {
-    struct owner *owner = malloc(sizeof *owner);
-    if (owner == NULL)
-        return -1;
-    owner_init(owner);
-    owner_go_online(owner);
-    fake_node_clear(&owner->node);
-    *state = owner;
-    return 0;
-}
-
-static int tear_down(void **state) {
-    owner_finish(*state);
-    free(*state);
-    return 0;
-}
-
 static const struct wire_ack *ack(const struct owner *owner, unsigned index) {
     return &fake_node_frame(&owner->node, WIRE_ACK, index)->ack;
 }
@@ -366,7 +349,7 @@ static void new_epoch_on_a_living_connection_begins_anew(void **state) {
     assert_int_equal(owner->saved.cursor, 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, owner_set_up, owner_tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -12,23 +12,6 @@
 
 #include <cmocka.h>
 
-static int set_up(void **state) {
-    struct owner *owner = malloc(sizeof *owner);
-    if (owner == NULL)
-        return -1;
-    owner_init(owner);
-    owner_go_online(owner);
-    fake_node_clear(&owner->node);
-    *state = owner;
-    return 0;
-}
-
-static int tear_down(void **state) {
-    owner_finish(*state);
-    free(*state);
-    return 0;
-}
-
 /* Holds the numbers of the sends that came since the last time against "1 2 3". */
 static void expect_sends(struct owner *owner, const char *expected) {
     char numbers[512] = "";
@@ -413,7 +396,7 @@ static void slow_socket_makes_requests_wait(void **state) {
     assert_int_equal(device_request(owner->device, &discover), 6);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, owner_set_up, owner_tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
