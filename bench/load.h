@@ -35,9 +35,10 @@ struct person {
     struct actor_id actor;
     uint64_t user; /* once known; 0 before */
     uint32_t device;
-    uint64_t version;           /* of this person's device list, as the senders use it */
-    uint32_t written, received; /* messages to this person; `received`: all before it have come */
-    uint64_t window;            /* which of those from `received` on have come */
+    bool has_sent, has_received; /* one at least: accepted by the node; shown here */
+    uint64_t version;            /* of this person's device list, as the senders use it */
+    uint32_t written, received;  /* messages to this person; `received`: all before it have come */
+    uint64_t window;             /* which of those from `received` on have come */
     uint32_t last_from, last_place;
 };
 
@@ -48,7 +49,8 @@ struct load_counters {
     _Atomic uint64_t connected; /* are now */
     _Atomic uint64_t lost;      /* connections that nobody meant to end, with `reconnect` */
     _Atomic uint64_t found, sent, accepted, delivered;
-    _Atomic uint64_t not_sent;   /* orders to people who were away */
+    _Atomic uint64_t senders, receivers; /* people of whom one was accepted; who got one */
+    _Atomic uint64_t not_sent;           /* orders to people who were away */
     _Atomic uint64_t repeated;   /* came once more after a connection had ended; not shown */
     _Atomic uint64_t read;       /* told to their senders */
     _Atomic uint64_t heartbeats; /* pings that the node has answered */

@@ -119,12 +119,16 @@ static void on_stale(struct person_actor *self, uint64_t number,
 void person_answered(void *context, uint64_t number, const struct wire_reply *reply,
                      const struct wire_sent_body *sent, const struct wire_stale_body *stale) {
     struct person_actor *self = context;
-    if (reply->code == WIRE_CODE_OK)
+    if (reply->code == WIRE_CODE_OK) {
         tally(&load_current()->counters.accepted);
-    else if (stale != NULL)
+        if (!self->person->has_sent)
+            tally(&load_current()->counters.senders);
+        self->person->has_sent = true;
+    } else if (stale != NULL) {
         on_stale(self, number, stale);
-    else
+    } else {
         person_failed(self, "a message was refused: %s", wire_code_name(reply->code));
+    }
 }
 
 /* --- receiving --- */
@@ -191,6 +195,9 @@ int person_mail(void *context, const struct wire_mail *mail) {
     if (!take_place(self, &head))
         return 0;
     tally(&load->counters.delivered);
+    if (!self->person->has_received)
+        tally(&load->counters.receivers);
+    self->person->has_received = true;
     if (atomic_load_explicit(&load->recording, memory_order_relaxed) &&
         head.sent_ns > self->online_since_ns)
         histogram_record(&load->latency, now_ns > head.sent_ns ? now_ns - head.sent_ns : 0);

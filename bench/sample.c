@@ -80,16 +80,18 @@ static void tree_add(pid_t pid, unsigned depth, bool quick, struct sample *sampl
     }
 }
 
-static double kernel_bytes(void) {
-    static const char *const lines[] = {"\nSlab:", "\nPageTables:"};
+/* proc(5): a line of /proc/meminfo, which are in KiB. */
+static double meminfo_bytes(const char *text, const char *line) {
+    const char *at = strstr(text, line);
+    return at != NULL ? strtod(at + strlen(line), NULL) * 1024 : 0;
+}
+
+static void machine_take(struct sample *sample) {
     char text[8192];
-    double bytes = 0;
-    file_read("/proc/meminfo", text, sizeof text);
-    for (unsigned i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-        const char *line = strstr(text, lines[i]);
-        bytes += line != NULL ? strtod(line + strlen(lines[i]), NULL) * 1024 : 0;
-    }
-    return bytes;
+    if (file_read("/proc/meminfo", text, sizeof text) == 0)
+        return;
+    sample->kernel_bytes = meminfo_bytes(text, "\nSlab:") + meminfo_bytes(text, "\nPageTables:");
+    sample->available_bytes = meminfo_bytes(text, "\nMemAvailable:");
 }
 
 /* --- metrics: one plain request on a connection of its own --- */
@@ -142,7 +144,7 @@ static void take(const struct sample_source *source, bool quick, struct sample *
         metrics_take(&source->metrics, sample);
     if (source->pid > 0)
         tree_add(source->pid, 0, quick, sample);
-    sample->kernel_bytes = kernel_bytes();
+    machine_take(sample);
     sample->load_resident_bytes =
         quick ? process_resident_bytes_quick(getpid()) : process_resident_bytes(getpid());
     getrusage(RUSAGE_SELF, &own);

@@ -30,6 +30,7 @@ struct sample {
     double resident_bytes, load_resident_bytes;
     double
         kernel_bytes; /* of the whole machine: slab and page tables, what connections take there */
+    double available_bytes;  /* that the whole machine has left */
     double store_operations; /* keys written or deleted since the node's start */
     double boot, restarts;   /* how often the node was started, and its actors again */
 };

@@ -4,6 +4,7 @@
 #include "bench/figures.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,5 +96,14 @@ int timeline_tick(struct timeline *timeline) {
     histogram_add(&timeline->latency, &timeline->load->taken);
     sample_take_quick(timeline->source, &now);
     add(timeline, &now);
-    return 0;
+    if (now.available_bytes >= TIMELINE_AVAILABLE_BYTES_MIN)
+        return 0;
+    progress("%s", "");
+    fprintf(stderr,
+            "tern-bench: stopped with %.0f connected: the machine has %.0f MB left; the node takes "
+            "%.0f MB, the load %.0f MB, the kernel %.0f MB more than at the beginning\n",
+            timeline->points[timeline->count - 1].connected, now.available_bytes / 1e6,
+            now.resident_bytes / 1e6, now.load_resident_bytes / 1e6,
+            (now.kernel_bytes - timeline->base_kernel_bytes) / 1e6);
+    return -ENOMEM;
 }

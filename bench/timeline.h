@@ -13,6 +13,8 @@
 
 #define TIMELINE_POINTS_MAX 4096
 #define TIMELINE_PHASES_MAX 8
+/* With less memory left on the machine a run ends, before the kernel kills somebody. */
+#define TIMELINE_AVAILABLE_BYTES_MIN 1.2e9
 
 struct timeline_point {
     double at_s; /* since the timeline's begin */
@@ -47,7 +49,8 @@ int timeline_begin(struct timeline *timeline, const struct sample_source *source
                    struct load *load);
 void timeline_end(struct timeline *timeline);
 void timeline_enter(struct timeline *timeline, const char *phase);
-/* Adds a point and shows it when a second has passed; call it often. 0, or -EINTR. */
+/* Adds a point and shows it when a second has passed; call it often. 0, -EINTR, or -ENOMEM: the
+ * machine has too little memory left, which has been said on standard error. */
 int timeline_tick(struct timeline *timeline);
 void timeline_latency_clear(struct timeline *timeline);
 

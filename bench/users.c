@@ -108,7 +108,12 @@ static int say_hello(struct users *users) {
         if (error)
             return error;
     }
-    return 0;
+    int error = load_wait(load, &load->counters.senders, users->count);
+    if (error == 0)
+        error = load_wait(load, &load->counters.receivers, users->count);
+    if (error == 0)
+        figure_add("sent_and_received", "1", users->count); /* people, one message at least */
+    return error;
 }
 
 static void play(struct users *users, const struct model_event *event) {
@@ -160,6 +165,7 @@ static int hold(struct users *users) {
     figure_add("held_connections", "1", (double)connected);
     figure_add("held_seconds", "s", stretch_seconds(&stretch));
     figure_add("held_lost", "1", (double)(atomic_load(&counters->lost) - lost));
+    figure_add("held_heartbeats", "1", (double)(atomic_load(&counters->heartbeats) - heartbeats));
     figure_add("heartbeats_per_s", "1/s",
                (double)(atomic_load(&counters->heartbeats) - heartbeats) /
                    stretch_seconds(&stretch));
@@ -269,9 +275,9 @@ static int run(struct users *users) {
         error = storm(users);
     if (error == 0)
         error = settle(users);
-    if (error == 0 && options->report != NULL)
-        error = report_write(options->report, &users->timeline);
-    return error;
+    /* Of a run that failed, too: it shows how far it came. */
+    int written = options->report != NULL ? report_write(options->report, &users->timeline) : 0;
+    return error ? error : written;
 }
 
 static int begin(struct users *users, const struct bench_options *options) {
