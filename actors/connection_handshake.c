@@ -26,7 +26,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#define RETRY_AFTER_S 1
+#define RETRY_AFTER_S 1 /* while draining, or not ready */
 #define LOOKUP_RETRY_MS 50
 /* WebSocket's header, then message 2 with a certificate that a node may have. */
 #define SECOND_BYTES_MAX \
@@ -66,11 +66,10 @@ size_t connection_take_proxy(struct connection *connection, const uint8_t *bytes
 /* --- HTTP --------------------------------------------------------------------------------------
  */
 
-static void answer(struct connection *connection, unsigned status, bool head_only,
-                   const char *why) {
+static void answer_later(struct connection *connection, unsigned status, unsigned retry_after_s,
+                         bool head_only, const char *why) {
     char text[2 * HTTP_RESPONSE_HEAD_BYTES_MAX];
-    int length =
-        http_write_answer(text, sizeof(text), status, status == 503 ? RETRY_AFTER_S : 0, head_only);
+    int length = http_write_answer(text, sizeof(text), status, retry_after_s, head_only);
     actor_count(why, 1);
     if (length < 0) {
         connection_abort(connection, "http_unanswerable");
@@ -78,6 +77,11 @@ static void answer(struct connection *connection, unsigned status, bool head_onl
     }
     connection_output_raw(connection, (const uint8_t *)text, (size_t)length);
     connection_enter(connection, CONNECTION_CLOSING);
+}
+
+static void answer(struct connection *connection, unsigned status, bool head_only,
+                   const char *why) {
+    answer_later(connection, status, status == 503 ? RETRY_AFTER_S : 0, head_only, why);
 }
 
 static bool path_is(const struct http_request *request, const char *path) {
@@ -107,6 +111,12 @@ static void upgrade(struct connection *connection, const struct http_request *re
         return;
     }
     actor_count("websocket_tried", 1);
+    struct handshake_gate *gate = &node_shard_current()->gate;
+    if (handshake_gate_is_full(gate, node_current()->limits.handshakes_waiting_max)) {
+        answer_later(connection, 503, handshake_gate_book(gate, actor_now_ns()), false,
+                     "http_overloaded");
+        return;
+    }
     int length = http_write_upgrade(text, sizeof(text), request->key);
     actor_ensure(length > 0, CONNECTION_REASON_BROKEN);
     connection_output_raw(connection, (const uint8_t *)text, (size_t)length);
@@ -226,6 +236,7 @@ static void compute_third(struct connection *connection, uint8_t *bytes, size_t 
     }
     if (take_hello(connection, hello, hello_bytes)) {
         actor_count("handshake_done", 1);
+        handshake_gate_done(&node_shard_current()->gate, actor_now_ns());
         connection_look_up(connection);
     }
 }
@@ -236,6 +247,8 @@ static bool try_compute(struct connection *connection, uint8_t *bytes, size_t le
     struct connection_handshake *handshake = connection_handshake(connection);
     bool first = connection->state == CONNECTION_NOISE_FIRST ||
                  connection->state == CONNECTION_NOISE_FIRST_WAITS;
+    if (!handshake->wait.waits)
+        handshake->wait.is_half_done = !first;
     if (!handshake_gate_enter(gate, &handshake->wait))
         return false;
     uint64_t began_ns = actor_now_ns();
@@ -267,6 +280,11 @@ static void compute_or_wait(struct connection *connection, uint8_t *bytes, size_
 void connection_take_noise_first(struct connection *connection, uint8_t *bytes, size_t length) {
     if (length < NOISE_HANDSHAKE_1_OVERHEAD) {
         fail(connection, "handshake_failed");
+        return;
+    }
+    if (handshake_gate_is_full(&node_shard_current()->gate,
+                               node_current()->limits.handshakes_waiting_max)) {
+        connection_close(connection, WIRE_CLOSE_OVERLOADED, "handshake_overloaded");
         return;
     }
     begin(connection);

@@ -14,6 +14,7 @@ void node_limits_default(struct node_limits *limits) {
     *limits = (struct node_limits){
         .connections_max = 1000000,
         .handshake_timeout_ms = 10000,
+        .handshakes_waiting_max = 1024,
         .heartbeat_ms = 30000,
         .heartbeats_per_second_max = 2000,
         .mail_in_flight_max = 256,

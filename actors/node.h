@@ -28,6 +28,7 @@ struct node_limits {
     uint32_t connections_per_address_max; /* 0: none */
     uint32_t accepts_per_second_max;      /* per address; 0: none */
     uint32_t handshake_timeout_ms;        /* from accept to a known or registering device */
+    uint32_t handshakes_waiting_max;      /* per shard, not begun; 0: none (handshake_gate.h) */
     uint32_t heartbeat_ms;                /* the shortest interval (node_heartbeat_ms) */
     uint32_t heartbeats_per_second_max;   /* of all devices together; 0: it never grows */
     uint32_t mail_in_flight_max;

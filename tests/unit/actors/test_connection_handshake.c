@@ -146,6 +146,43 @@ static void many_at_once_get_their_share_in_turn(void **state) {
     edge_await_connections(0);
 }
 
+/* Some are told that the node has too much to do; they come again, and everybody is welcomed. */
+static void those_beyond_the_row_come_again(void **state) {
+    enum { PEERS = 60, ROUNDS = 200 };
+    struct peer *peers[PEERS];
+    struct wire_frame frame;
+    edge.node.limits.handshakes_waiting_max = 2;
+    edge_start();
+    unsigned left = PEERS;
+    for (unsigned round = 0; left > 0; round++) {
+        unsigned refused = 0;
+        assert_true(round < ROUNDS);
+        for (unsigned i = 0; i < left; i++)
+            peers[i] = upgraded();
+        for (unsigned i = 0; i < left; i++) {
+            uint8_t message[256];
+            size_t length = peer_make_first(peers[i], message, sizeof(message));
+            peer_write_frame(peers[i], WEBSOCKET_BINARY, message, length);
+        }
+        for (unsigned i = 0; i < left; i++) {
+            uint8_t message[1024];
+            if (!peer_read_second(peers[i])) {
+                assert_int_equal(peers[i]->close_code, WIRE_CLOSE_OVERLOADED);
+                refused++;
+            } else {
+                size_t length = peer_make_third(peers[i], &hello, message, sizeof(message));
+                peer_write_frame(peers[i], WEBSOCKET_BINARY, message, length);
+                peer_expect(peers[i], WIRE_WELCOME, &frame);
+            }
+            peer_destroy(peers[i]);
+        }
+        assert_true(refused < left); /* what was begun was finished */
+        left = refused;
+    }
+    assert_true(edge_count("handshake_overloaded") > 0);
+    edge_await_connections(0);
+}
+
 static void replayed_third_message_is_refused(void **state) {
     edge_start();
     struct peer *honest = half_way();
@@ -257,6 +294,7 @@ int main(void) {
         EDGE_TEST(frames_right_behind_the_handshake_wait_for_the_mailbox),
         EDGE_TEST(too_much_before_the_welcome_is_refused),
         EDGE_TEST(many_at_once_get_their_share_in_turn),
+        EDGE_TEST(those_beyond_the_row_come_again),
         EDGE_TEST(replayed_third_message_is_refused),
         EDGE_TEST(forged_third_message_is_refused),
         EDGE_TEST(low_order_key_is_refused),
