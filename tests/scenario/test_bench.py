@@ -17,8 +17,8 @@ RATE = {"rate_cpu_us", "rate_per_s", "rate_p50_us", "rate_p99_us", "rate_p999_us
 OFFLINE = {"offline_accepted_per_s", "offline_cpu_us", "offline_store_writes", "drained_per_s", "drained_cpu_us"}
 IDLE = {"login_cpu_us", "login_per_s", "idle_connection_bytes", "idle_fixed_bytes", "idle_kernel_bytes"}
 USERS = {"login_cpu_us", "login_per_s", "connections", "idle_connection_bytes", "idle_kernel_bytes",
-         "load_connection_bytes", "held_connections", "held_seconds", "held_lost", "heartbeats_per_s", "messages_per_s",
-         "reads_per_s", "cpu_us", "p50_us", "p99_us", "p999_us", "sent", "delivered", "repeated", "skipped", "node_restarts",
+         "load_connection_bytes", "sent_and_received", "held_connections", "held_seconds", "held_lost", "held_heartbeats",
+         "heartbeats_per_s", "messages_per_s", "reads_per_s", "cpu_us", "p50_us", "p99_us", "p999_us", "sent", "delivered", "repeated", "skipped", "node_restarts",
          "actor_restarts"}
 STORM = {"storm_" + what for what in ("connections", "seconds", "logins_per_s", "login_cpu_us", "p99_us")}
 GROUND = {"users", "user_bytes", "held_seconds", "people_hours", "connected", "mailboxes_awake", "activations_per_s",
@@ -65,10 +65,10 @@ def test_bench_holds_users_connections(tmp_path):
     values = figures("users", "--connections", "300", "--seconds", "3", "--rate", "300", "--set", 'heartbeat = "1s"',
                      "--data", str(tmp_path))
     assert set(values) == USERS
-    assert values["connections"] == values["held_connections"] == 300
+    assert values["connections"] == values["sent_and_received"] == values["held_connections"] == 300
     assert values["held_lost"] == values["repeated"] == values["node_restarts"] == values["actor_restarts"] == 0
     assert values["sent"] == values["delivered"] > 300  # everybody has sent one, then some more
-    assert values["heartbeats_per_s"] > 0
+    assert values["held_heartbeats"] > 300 and values["heartbeats_per_s"] > 0
     assert values["p50_us"] <= values["p99_us"] <= values["p999_us"]
     assert os.listdir(tmp_path) == []
 
