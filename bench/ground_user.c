@@ -6,10 +6,14 @@
  *                                                 └────────cut──────► ENTERING
  *
  * What is written before the welcome waits in the outbox, and so does what had no answer when the
- * connection ended. Mail is acknowledged in the turn in which it comes, before anything that ends
- * the connection, so none should come again; what does is counted and not shown.
+ * connection ended. Mail is acknowledged in the turn in which it comes; but a connection that the
+ * node ends meanwhile takes the acknowledgement with it, and then the mail comes again, in a new
+ * epoch with a new cursor. So a user, as each device, knows what it has: until a later connection
+ * has said `empty`, since then all that was not acknowledged has come. What comes again is counted
+ * and not shown.
  *
- * A user is small: 10 million of them are to be affordable. The outbox is there while it is needed.
+ * A user is small: 10 million of them are to be affordable. The outbox is there while it is needed,
+ * and so is what has been heard.
  */
 #include "bench/ground_internal.h"
 
@@ -28,6 +32,15 @@ struct outgoing {
     bool open;
 };
 
+/* The numbers (ground_message_number) of mail that may come again. */
+#define HEARD_FIRST 6u
+#define HEARD_MAX 16384u /* beyond, the older half is forgotten */
+struct heard {
+    uint32_t count, capacity;
+    uint32_t earlier; /* so many of them are of earlier connections */
+    uint64_t numbers[];
+};
+
 enum where { AWAY, ENTERING, THERE };
 
 struct user {
@@ -43,6 +56,7 @@ struct user {
     struct actor_id connection;
     uint64_t epoch, cursor;  /* all mail up to here was acknowledged */
     struct outgoing *outbox; /* by number, OUTBOX_MAX of them; NULL: none is open */
+    struct heard *heard;     /* NULL: none */
 };
 _Static_assert(sizeof(struct user) <= 64, "ten million of them");
 
@@ -103,6 +117,56 @@ static void write_outbox(struct user *user, struct output *output) {
         if (out->open)
             write_send(user, out, output);
     }
+}
+
+/* --- what was heard --- */
+
+static bool has_heard(const struct user *user, uint64_t number) {
+    const struct heard *heard = user->heard;
+    for (uint32_t i = heard != NULL ? heard->count : 0; i-- > 0;)
+        if (heard->numbers[i] == number)
+            return true;
+    return false;
+}
+
+static void heard_drop(struct heard *heard, uint32_t oldest) {
+    heard->count -= oldest;
+    heard->earlier -= oldest < heard->earlier ? oldest : heard->earlier;
+    memmove(heard->numbers, heard->numbers + oldest, heard->count * sizeof heard->numbers[0]);
+}
+
+static void heard_add(struct user *user, uint64_t number) {
+    struct heard *heard = user->heard;
+    if (heard != NULL && heard->count == HEARD_MAX)
+        heard_drop(heard, HEARD_MAX / 2);
+    if (heard == NULL || heard->count == heard->capacity) {
+        uint32_t capacity = heard != NULL ? 2 * heard->capacity : HEARD_FIRST;
+        capacity = capacity < HEARD_MAX ? capacity : HEARD_MAX;
+        heard = actor_reallocate(heard, sizeof *heard + capacity * sizeof heard->numbers[0]);
+        if (user->heard == NULL)
+            *heard = (struct heard){0};
+        heard->capacity = capacity;
+        user->heard = heard;
+    }
+    heard->numbers[heard->count++] = number;
+}
+
+/* Another connection, or another epoch on this one. */
+static void heard_begin(struct user *user) {
+    if (user->heard != NULL)
+        user->heard->earlier = user->heard->count;
+}
+
+/* All that was not acknowledged before has come again. */
+static void heard_all(struct user *user) {
+    struct heard *heard = user->heard;
+    if (heard == NULL)
+        return;
+    heard_drop(heard, heard->earlier);
+    if (heard->count > 0)
+        return;
+    actor_free(heard);
+    user->heard = NULL;
 }
 
 /* --- coming and going --- */
@@ -232,6 +296,7 @@ static void hear_welcome(struct user *user, const struct wire_welcome *welcome,
     ground_tally(&counters()->logins, 1);
     user->where = THERE;
     user->empty = false;
+    heard_begin(user);
     if (welcome->epoch != user->epoch)
         user->cursor = 0;
     user->epoch = welcome->epoch;
@@ -265,9 +330,14 @@ static void hear_mail(struct hearing *hearing, const struct wire_mail *mail) {
         return;
     }
     memcpy(&body, mail->ciphertext.bytes, sizeof body);
+    uint64_t number = ground_message_number(body.from, body.number, user->person);
+    if (has_heard(user, number)) {
+        ground_tally(&shard->counters.repeated, 1);
+        return;
+    }
+    heard_add(user, number);
     ground_tally(&shard->counters.delivered, 1);
-    ground_tally(&shard->counters.delivered_sum,
-                 ground_message_number(body.from, body.number, user->person));
+    ground_tally(&shard->counters.delivered_sum, number);
     if (user->empty) /* it did not wait for this person to come */
         histogram_record(&shard->latency, now_ns > body.sent_ns ? now_ns - body.sent_ns : 0);
     if (actor_random_below(100) >= GROUND_READ_PERCENT)
@@ -335,6 +405,7 @@ static void hear(void *context, const struct wire_frame *frame) {
         break;
     case WIRE_EMPTY:
         user->empty = true;
+        heard_all(user);
         break;
     case WIRE_REPLY:
         hear_reply(user, frame->ref, &frame->reply);
