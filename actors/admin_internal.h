@@ -13,6 +13,7 @@
 
 #include "actors/admin.h"
 #include "actors/node.h"
+#include "actors/quarantine.h"
 #include "net/admin.h"
 #include "runtime/inspect.h"
 #include "runtime/local.h"
@@ -84,7 +85,8 @@ struct admin_session {
             uint32_t duration_ms, per_second, shards_left;
             uint64_t reference, started_ns, events, suppressed;
         } trace;
-        uint32_t left; /* rows that quarantine may yet list */
+        uint32_t left;                 /* rows that quarantine may yet list */
+        struct quarantine_place entry; /* that it looks at; sequence 0: all */
     } work;
 };
 

@@ -50,12 +50,46 @@ static void ask_page(struct admin_session *session, struct quarantine_place afte
     ask(session, QUARANTINE_LIST, &list, sizeof(list));
 }
 
+static bool read_place(const char *text, struct quarantine_place *place) {
+    uint64_t parts[3];
+    for (unsigned i = 0; i < 3; i++) {
+        char *end;
+        errno = 0;
+        parts[i] = strtoull(text, &end, 10);
+        if (errno || *text < '0' || *text > '9' || *end != (i < 2 ? '/' : '\0'))
+            return false;
+        text = end + 1;
+    }
+    *place = (struct quarantine_place){{parts[0], (uint32_t)parts[1]}, parts[2]};
+    return parts[1] <= UINT32_MAX;
+}
+
+/* False: an error was answered. */
+static bool take_place(struct admin_session *session, const struct admin_request *request,
+                       struct quarantine_place *place) {
+    char text[PLACE_BYTES_MAX] = "";
+    if (!admin_take_text(session, request, "entry", text, sizeof(text)))
+        return false;
+    if (read_place(text, place) && place->sequence)
+        return true;
+    admin_error(session, "argument", "entry is USER/DEVICE/SEQUENCE, as quarantine lists it");
+    return false;
+}
+
 void admin_quarantine(struct admin_session *session, const struct admin_request *request) {
     uint64_t limit = LIMIT_DEFAULT;
+    struct quarantine_place after = {{0, 0}, 0};
     if (!admin_take_uint(session, request, "limit", 1, LIMIT_MAX, &limit))
         return;
     session->work.left = (uint32_t)limit;
-    ask_page(session, (struct quarantine_place){{0, 0}, 0});
+    if (admin_field_find(&request->arguments, "entry")) { /* the first behind the one before it */
+        if (!take_place(session, request, &session->work.entry))
+            return;
+        session->work.left = 1;
+        after = session->work.entry;
+        after.sequence--;
+    }
+    ask_page(session, after);
 }
 
 static void put_device(struct admin_writer *row, const char *name, struct device_address device) {
@@ -88,9 +122,27 @@ static void put_item(struct admin_session *session, const struct quarantine_item
         snprintf(text + 2 * (size_t)i, 3, "%02x", item->id[i]);
     admin_put_text(row, "id", item->kind == QUARANTINE_IS_MAIL ? text : NULL);
     admin_put_uint(row, "stored_bytes", item->bytes);
+    if (session->work.entry.sequence) {
+        admin_put_uint(row, "chat", item->chat);
+        admin_put_uint(row, "ciphertext_bytes", item->ciphertext_bytes);
+        admin_put_uint(row, "external_bytes", item->external_bytes);
+    }
     admin_put_uint(row, "accepted_time_ms", item->accepted_ms);
     admin_put_uint(row, "aside_time_ms", item->aside_ms);
     admin_row_end(session);
+}
+
+/* All that is known of the one that was asked for; `item` may be another. */
+static void answer_one(struct admin_session *session, const struct quarantine_item *item) {
+    const struct quarantine_place *wanted = &session->work.entry;
+    if (!item || item->place.of.user != wanted->of.user ||
+        item->place.of.device != wanted->of.device || item->place.sequence != wanted->sequence) {
+        admin_error(session, "not_found", "no such entry is set aside");
+        return;
+    }
+    put_item(session, item);
+    admin_end(session);
+    admin_end_send(session);
 }
 
 void admin_quarantine_on_message(struct admin_session *session, struct message **message) {
@@ -105,6 +157,10 @@ void admin_quarantine_on_message(struct admin_session *session, struct message *
     }
     const struct quarantine_item *items =
         listed->count ? (const struct quarantine_item *)blob_bytes((*message)->blob) : NULL;
+    if (session->work.entry.sequence) {
+        answer_one(session, listed->count ? &items[0] : NULL);
+        return;
+    }
     for (uint32_t i = 0; i < listed->count; i++)
         put_item(session, &items[i]);
     session->work.left -= listed->count;
@@ -121,31 +177,15 @@ void admin_quarantine_on_message(struct admin_session *session, struct message *
 /* --- release, drop -----------------------------------------------------------------------------
  */
 
-static bool read_place(const char *text, struct quarantine_place *place) {
-    uint64_t parts[3];
-    for (unsigned i = 0; i < 3; i++) {
-        char *end;
-        errno = 0;
-        parts[i] = strtoull(text, &end, 10);
-        if (errno || *text < '0' || *text > '9' || *end != (i < 2 ? '/' : '\0'))
-            return false;
-        text = end + 1;
-    }
-    *place = (struct quarantine_place){{parts[0], (uint32_t)parts[1]}, parts[2]};
-    return parts[1] <= UINT32_MAX;
-}
-
 static void ask_one(struct admin_session *session, const struct admin_request *request,
                     uint16_t kind) {
-    char text[PLACE_BYTES_MAX] = "", what[PLACE_BYTES_MAX + 16];
+    char what[PLACE_BYTES_MAX + 16];
     struct quarantine_one one = {.reply_to = actor_self(), .reference = session->request};
-    if (!admin_take_text(session, request, "entry", text, sizeof(text)))
+    if (!take_place(session, request, &one.place))
         return;
-    if (!read_place(text, &one.place)) {
-        admin_error(session, "argument", "entry is USER/DEVICE/SEQUENCE, as quarantine lists it");
-        return;
-    }
-    snprintf(what, sizeof(what), "%s %s", kind == QUARANTINE_DROP ? "drop" : "release", text);
+    snprintf(what, sizeof(what), "%s %llu/%u/%llu", kind == QUARANTINE_DROP ? "drop" : "release",
+             (unsigned long long)one.place.of.user, one.place.of.device,
+             (unsigned long long)one.place.sequence);
     admin_change_begin(session, what);
     ask(session, kind, &one, sizeof(one));
 }

@@ -133,6 +133,10 @@ def test_an_operator_releases_and_drops_on_a_running_node(make_node):
         assert (row["reason"], row["kind"], row["from"]) == ("crash", "mail", "%d/%d" % (ada.user, ada.device))
         assert "p0ison" not in json.dumps(row)
         entry = row["entry"]
+        (one,) = shell(node, "quarantine " + entry)[1]
+        assert row.items() <= one.items() and one["chat"] == ada.user
+        assert one["ciphertext_bytes"] + one["external_bytes"] == len(b"this is p0ison")
+        assert shell(node, "quarantine 1/1/999")[0] != 0 and shell(node, "quarantine 1/2")[0] != 0
         for command in ("release", "drop"):  # asks at a terminal, and takes a no
             child = pexpect.spawn(SHELL, ["--data", node.data, "-c", "%s %s" % (command, entry)], encoding="utf-8",
                                   timeout=20)

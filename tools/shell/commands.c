@@ -162,14 +162,16 @@ const struct command commands[] = {
      .empty = "nothing was measured yet",
      .places = {{"NAME", "name", WORD_TEXT, .optional = true,
                  .help = "as `histogram` lists them"}}},
-    {"quarantine", VIEW_TABLE, "[--limit N]",
+    {"quarantine", VIEW_TABLE, "[ENTRY] [--limit N]",
      "what was set aside: mail that brought the node down twice",
      "One line per entry: mail that two crash records blame, that its device never answered, or "
      "that\n"
-     "is damaged. `from` is the user and device that sent it; what it says is not shown. "
-     "`release`\n"
-     "delivers an entry after all, `drop` forgets it.",
+     "is damaged. `from` is the user and device that sent it; what it says is not shown. With an "
+     "entry,\n"
+     "more of that one. `release` delivers an entry after all, `drop` forgets it.\n"
+     "    quarantine 17/1/4097",
      .empty = "nothing is set aside",
+     .places = {{"ENTRY", "entry", WORD_TEXT, .optional = true, .help = "as it is listed"}},
      .options = {{"--limit", "limit", WORD_NUMBER, .help = "at most so many; 1000 if not said"}}},
     {"release", VIEW_CHANGE, "ENTRY [--yes]", "delivers what was set aside after all",
      "It goes behind all that waits for its device, which shows it at its place in the chat. If "
