@@ -22,7 +22,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PEOPLE_PER_ADDRESS 20000u /* below the ephemeral ports of one loopback address */
+/* A fifth of the ephemeral ports of one loopback address: the kernel tries one after the other
+ * until it finds a free one, and ports that were used just now aren't free. */
+#define PEOPLE_PER_ADDRESS 5000u
 
 void person_failed(const struct person_actor *self, const char *format, ...) {
     struct load *load = load_current();
