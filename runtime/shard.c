@@ -250,14 +250,14 @@ static void sweep_actor(struct shard *shard, struct actor *actor) {
  * A list of idle actors would cost each of them 16 bytes and each message a cache line. */
 static void sweep(struct shard *shard) {
     uint64_t interval_ns = shard->idle_ms_min * (uint64_t)1000000 / SWEEP_PARTS;
+    uint32_t left = shard->slots_used / SWEEP_PARTS + 1;
+    if (left > SWEEP_SLOTS_MAX) { /* as many in that time, in more turns */
+        interval_ns = interval_ns * SWEEP_SLOTS_MAX / left;
+        left = SWEEP_SLOTS_MAX;
+    }
     if (interval_ns < SWEEP_NS_MIN)
         interval_ns = SWEEP_NS_MIN;
     shard->sweep_next_ns = shard->now_ns + interval_ns;
-    uint32_t left = shard->slots_used / SWEEP_PARTS + 1;
-    if (left > SWEEP_SLOTS_MAX) {
-        left = SWEEP_SLOTS_MAX;
-        shard->sweep_next_ns = shard->now_ns + SWEEP_NS_MIN;
-    }
     for (; left && shard->slots_used; left--) {
         if (shard->sweep_cursor >= shard->slots_used)
             shard->sweep_cursor = 0;

@@ -203,6 +203,30 @@ static void many_idle_actors_are_all_passivated(void **state) {
     fixture_destroy(runtime);
 }
 
+/* Beyond SWEEP_SLOTS_MAX in a part the parts are smaller, not the times between them alone: else a
+ * table of a million would be walked again and again. */
+static void a_large_table_is_walked_once_in_the_idle_time(void **state) {
+    struct runtime *runtime = begin(1);
+    const struct shard *shard = runtime->shards[0];
+    enum { COUNT = 90000 };
+    _Static_assert(COUNT > SWEEP_PARTS * SWEEP_SLOTS_MAX, "a part does not fit into a turn");
+    uint64_t walked = 0;
+    seen.stays = true;
+    for (uint64_t key = 1; key <= COUNT; key++) {
+        send_named(key, NUMBER, key);
+        if (key % 1000 == 0)
+            fixture_run(runtime);
+    }
+    for (unsigned ms = 0; ms < user_class.idle_ms; ms++) {
+        uint32_t before = shard->sweep_cursor, slots = shard->slots_used;
+        fixture_run_ms(runtime, 1);
+        walked += (shard->sweep_cursor + slots - before) % slots;
+    }
+    assert_true(walked > COUNT / 2);
+    assert_true(walked < 3 * (uint64_t)COUNT / 2);
+    fixture_destroy(runtime);
+}
+
 static void activated_actors_belong_to_who_serves_the_class(void **state) {
     struct runtime *runtime = begin(1);
     struct actor_id asker = spawn_asker();
@@ -253,6 +277,7 @@ int main(void) {
         cmocka_unit_test(actor_that_does_not_agree_stays),
         cmocka_unit_test(message_that_arrives_while_it_ends_activates_a_new_one),
         cmocka_unit_test(many_idle_actors_are_all_passivated),
+        cmocka_unit_test(a_large_table_is_walked_once_in_the_idle_time),
         cmocka_unit_test(activated_actors_belong_to_who_serves_the_class),
         cmocka_unit_test(name_of_the_node_is_found_from_any_shard_until_its_actor_ends),
     };
