@@ -36,9 +36,26 @@ def test_install_puts_programs_pages_library_and_samples_and_nothing_else(prefix
     examples = "share/doc/tern-runtime/examples/"
     assert [path for path in found if path not in headers] == sorted(
         ["bin/" + name for name in INSTALLED] + ["share/man/man1/%s.1" % name for name in INSTALLED]
-        + ["lib/libtern-runtime.a", "lib/pkgconfig/tern-runtime.pc", "share/bash-completion/completions/tern-shell",
-           "share/doc/tern/sms-print", "share/doc/tern/tern.conf"]
+        + ["share/bash-completion/completions/" + name for name in INSTALLED]
+        + ["lib/libtern-runtime.a", "lib/pkgconfig/tern-runtime.pc", "share/doc/tern/sms-print", "share/doc/tern/tern.conf"]
         + [examples + name for name in os.listdir(os.path.join(ROOT, "runtime/examples"))])
+
+
+@pytest.mark.parametrize("line, expected", [
+    ("tern-node --print", {"--print-config"}),
+    ("tern-node ", {"import", "quarantine"}),
+    ("tern-chat se", {"send"}),
+    ("tern-chat send --qu", {"--queue"}),
+    ("tern-bench u", {"users"}),
+    ("tern-bench users --sto", {"--store", "--storm"}),
+])
+def test_bash_completes_what_help_says(prefix, line, expected):
+    name = line.split()[0]
+    program = ("PATH=%s/bin:$PATH; source %s/share/bash-completion/completions/%s; COMP_WORDS=(%s); "
+               "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); compopt() { :; }; _tern %s; echo ${COMPREPLY[*]}"
+               % (prefix, prefix, name, line if line[-1] != " " else line + "''", name))
+    said = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=30).stdout
+    assert expected == set(said.split())
 
 
 def test_installed_programs_run_and_their_pages_are_found(prefix):
