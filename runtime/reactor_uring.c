@@ -103,8 +103,16 @@ static void collect(struct reactor *reactor, struct uring *ring) {
     io_uring_cq_advance(&ring->io, ready);
 }
 
-static void look_at_clock(struct reactor *reactor) {
-    reactor->now = (uint8_t)(shard_now_ns(reactor->shard) >> URING_COOL_SHIFT);
+/* At each tick of the coarse clock, and in each turn while a ring's round is not over. */
+static void cool(struct reactor *reactor) {
+    uint8_t now = (uint8_t)(shard_now_ns(reactor->shard) >> URING_COOL_SHIFT);
+
+    if (now == reactor->now && !reactor->cools)
+        return;
+    reactor->now = now;
+    reactor->cools = false;
+    for (unsigned i = 0; i < reactor->ring_count; i++)
+        reactor->cools |= uring_cool(reactor, reactor->rings[i]);
 }
 
 static void turn_added_rings(struct reactor *reactor) {
@@ -153,11 +161,9 @@ static unsigned turn(struct reactor *reactor, uint64_t timeout_ns, unsigned even
         reactor->enabled = true;
     }
     reactor->reported = 0;
-    look_at_clock(reactor);
-    for (unsigned i = 0; i < reactor->ring_count; i++) {
+    for (unsigned i = 0; i < reactor->ring_count; i++)
         uring_feed_starved(reactor, reactor->rings[i]);
-        uring_cool(reactor, reactor->rings[i]);
-    }
+    cool(reactor);
     turn_added_rings(reactor);
     turn_main_ring(reactor, timeout_ns, events);
     if (reactor->reported == 0)

@@ -68,6 +68,7 @@ struct reactor {
     unsigned ring_count;
     bool enabled;
     uint8_t now;       /* what reactor_socket.heard is compared with: URING_COOL_SHIFT */
+    bool cools;        /* a ring has more to look at (uring_cool) */
     unsigned reported; /* events in this poll */
     int eventfd;
     /* Set by any thread before it writes the eventfd (uring_wake), cleared at the end of turn: the
@@ -113,8 +114,9 @@ void uring_receive(struct reactor *reactor, struct reactor_socket *socket, bool 
 void uring_give_back(struct reactor *reactor, uint32_t lender);
 /* Lets receives go on that ended for want of a buffer, as many as there are buffers now. */
 void uring_feed_starved(struct reactor *reactor, struct uring *ring);
-/* Has some of those that stream and have been quiet wait by a poll instead. Once a turn. */
-void uring_cool(struct reactor *reactor, struct uring *ring);
+/* Has some of those that stream and have been quiet wait by a poll instead; true: there are more to
+ * look at in the next turn. */
+bool uring_cool(struct reactor *reactor, struct uring *ring);
 void uring_send(struct reactor *reactor, struct reactor_socket *socket, const uint8_t *bytes,
                 size_t length);
 void uring_shut(struct reactor *reactor, struct reactor_socket *socket);

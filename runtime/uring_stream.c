@@ -93,10 +93,10 @@ static void leave_streaming(struct reactor *reactor, struct reactor_socket *sock
         row_leave(ring, &ring->streaming, socket);
 }
 
-void uring_cool(struct reactor *reactor, struct uring *ring) {
+bool uring_cool(struct reactor *reactor, struct uring *ring) {
     if (ring->cool_left == 0) {
         if ((uint8_t)(reactor->now - ring->cool_began) < URING_COOL_TICKS)
-            return;
+            return false;
         ring->cool_began = reactor->now;
         ring->cool_left = ring->streaming.count;
     }
@@ -105,7 +105,7 @@ void uring_cool(struct reactor *reactor, struct uring *ring) {
 
         if (ring->streaming.first == URING_NO_DESCRIPTOR) {
             ring->cool_left = 0; /* some have ended meanwhile */
-            return;
+            return false;
         }
         ring->cool_left--;
         socket = ring->places[ring->streaming.first].socket;
@@ -119,6 +119,7 @@ void uring_cool(struct reactor *reactor, struct uring *ring) {
             row_join(ring, &ring->streaming, socket);
         }
     }
+    return ring->cool_left > 0;
 }
 
 /* The data waits in the socket until buffers have come back. */
