@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LIMIT_DEFAULT 1000u
@@ -50,27 +49,13 @@ static void ask_page(struct admin_session *session, struct quarantine_place afte
     ask(session, QUARANTINE_LIST, &list, sizeof(list));
 }
 
-static bool read_place(const char *text, struct quarantine_place *place) {
-    uint64_t parts[3];
-    for (unsigned i = 0; i < 3; i++) {
-        char *end;
-        errno = 0;
-        parts[i] = strtoull(text, &end, 10);
-        if (errno || *text < '0' || *text > '9' || *end != (i < 2 ? '/' : '\0'))
-            return false;
-        text = end + 1;
-    }
-    *place = (struct quarantine_place){{parts[0], (uint32_t)parts[1]}, parts[2]};
-    return parts[1] <= UINT32_MAX;
-}
-
 /* False: an error was answered. */
 static bool take_place(struct admin_session *session, const struct admin_request *request,
                        struct quarantine_place *place) {
     char text[PLACE_BYTES_MAX] = "";
     if (!admin_take_text(session, request, "entry", text, sizeof(text)))
         return false;
-    if (read_place(text, place) && place->sequence)
+    if (quarantine_place_read(text, place))
         return true;
     admin_error(session, "argument", "entry is USER/DEVICE/SEQUENCE, as quarantine lists it");
     return false;

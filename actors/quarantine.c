@@ -2,6 +2,7 @@
 #include "actors/quarantine.h"
 
 #include "actors/quarantine_internal.h"
+#include "net/decimal.h"
 #include "runtime/check.h"
 #include "runtime/crash.h"
 #include "storage/format.h"
@@ -313,4 +314,13 @@ uint32_t quarantine_refuses_device(const struct quarantine *quarantine,
         return 0;
     return device.user ? ask(quarantine, "device", &known, now_ms)
                        : ask(quarantine, "stranger", &stranger, now_ms);
+}
+
+bool quarantine_place_read(const char *text, struct quarantine_place *place) {
+    uint64_t user, device, sequence;
+    if (!decimal_take(&text, &user) || *text++ != '/' || !decimal_take(&text, &device) ||
+        *text++ != '/' || !decimal_read(text, 1, UINT64_MAX, &sequence) || device > UINT32_MAX)
+        return false;
+    *place = (struct quarantine_place){{user, (uint32_t)device}, sequence};
+    return true;
 }

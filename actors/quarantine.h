@@ -109,6 +109,9 @@ void quarantine_forgive(struct quarantine *quarantine, crash_describe_fn describ
 /* The same of the records alone, while no node runs. */
 void quarantine_forgive_records(const char *directory, crash_describe_fn describe, const void *of);
 
+/* Reads "USER/DEVICE/SEQUENCE", as an operator is shown an entry. False: it is none. */
+bool quarantine_place_read(const char *text, struct quarantine_place *place);
+
 /* For how long yet is it refused (`now_ms`: actor_now_ms)? 0: it is not. All that comes from an
  * address, before anything of it is looked at: */
 uint32_t quarantine_refuses_address(const struct quarantine *quarantine, const uint8_t *address,

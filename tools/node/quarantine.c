@@ -178,28 +178,15 @@ static int act(struct work *work, const char *verb, const struct mail_aside *asi
     return error;
 }
 
-static int one(struct work *work, const char *verb, struct mail_aside *aside) {
-    int error = mail_read_aside(work->engine, aside->user, aside->device, aside->sequence, aside);
+static int one(struct work *work, const char *verb, const struct quarantine_place *place) {
+    struct mail_aside aside;
+    int error =
+        mail_read_aside(work->engine, place->of.user, place->of.device, place->sequence, &aside);
     if (error)
         return error;
-    error = act(work, verb, aside);
-    free((void *)aside->value.data);
+    error = act(work, verb, &aside);
+    free((void *)aside.value.data);
     return error;
-}
-
-static bool place_read(const char *text, struct mail_aside *aside) {
-    uint64_t parts[3];
-    const char *at = text;
-    for (unsigned i = 0; i < 3; i++) {
-        char *end;
-        errno = 0;
-        parts[i] = strtoull(at, &end, 10);
-        if (errno || end == at || *at < '0' || *at > '9' || *end != (i < 2 ? '/' : '\0'))
-            return false;
-        at = end + 1;
-    }
-    *aside = (struct mail_aside){parts[0], (uint32_t)parts[1], parts[2], {0}, {NULL, 0}};
-    return parts[1] <= UINT32_MAX;
 }
 
 static const char *explain(int error) {
@@ -215,13 +202,13 @@ static const char *explain(int error) {
 
 int quarantine_run(const struct config *config, const char *verb, const char *what) {
     struct work work = {.config = config};
-    struct mail_aside aside = {0};
+    struct quarantine_place place;
     struct meta meta;
     char error[512];
     bool lists = strcmp(verb, "list") == 0;
     bool known = lists || strcmp(verb, "show") == 0 || strcmp(verb, "release") == 0 ||
                  strcmp(verb, "drop") == 0;
-    if (!known || lists != !what || (what && !place_read(what, &aside))) {
+    if (!known || lists != !what || (what && !quarantine_place_read(what, &place))) {
         fprintf(stderr, "Usage: tern-node quarantine list --config FILE\n"
                         "       tern-node quarantine show|release|drop USER/DEVICE/SEQUENCE "
                         "--config FILE\n");
@@ -233,7 +220,7 @@ int quarantine_run(const struct config *config, const char *verb, const char *wh
         fprintf(stderr, "tern-node: %s%s\n", error, result == -EBUSY ? "; stop it first" : "");
         return EXIT_UNAVAILABLE;
     }
-    result = lists ? list(&work) : one(&work, verb, &aside);
+    result = lists ? list(&work) : one(&work, verb, &place);
     engine_close(work.engine);
     if (result)
         fprintf(stderr, "tern-node: %s\n", explain(result));
