@@ -22,9 +22,9 @@ uint64_t user_id_take(struct node *node) {
 uint64_t user_id_reserve(struct node *node, struct write_batch *batch) {
     uint64_t reserved = atomic_load_explicit(&node->users_reserved, memory_order_acquire);
     uint64_t next = atomic_load_explicit(&node->user_next, memory_order_relaxed);
-    if (reserved - next > USER_ID_BLOCK / 4)
+    if (reserved - next > META_USER_BLOCK / 4)
         return 0;
-    uint64_t expected = reserved, end = reserved + USER_ID_BLOCK;
+    uint64_t expected = reserved, end = reserved + META_USER_BLOCK;
     if (!atomic_compare_exchange_strong_explicit(&node->users_reserving, &expected, end,
                                                  memory_order_relaxed, memory_order_relaxed))
         return 0; /* another batch does it */
@@ -40,6 +40,7 @@ void user_id_reserved(struct node *node, uint64_t end) {
 
 void user_id_not_reserved(struct node *node, uint64_t end) {
     uint64_t expected = end;
-    atomic_compare_exchange_strong_explicit(&node->users_reserving, &expected, end - USER_ID_BLOCK,
-                                            memory_order_relaxed, memory_order_relaxed);
+    atomic_compare_exchange_strong_explicit(&node->users_reserving, &expected,
+                                            end - META_USER_BLOCK, memory_order_relaxed,
+                                            memory_order_relaxed);
 }

@@ -12,8 +12,6 @@
 #include "actors/node.h"
 #include "storage/batch.h"
 
-#define USER_ID_BLOCK (1ull << 16)
-
 /* The next id, or 0: the reserved ones are used up and the next block isn't durable yet. */
 uint64_t user_id_take(struct node *node);
 /* If it is time, appends the reservation of the next block to `batch` and returns its end, which

@@ -5,7 +5,6 @@
 
 #define BATCH_BYTES_MAX (4u << 20)
 #define BATCH_BYTES_FULL (256u << 10)
-#define USERS_RESERVED (1u << 16)
 
 void bulk_begin(struct bulk *bulk, struct engine *engine, uint64_t user_high, uint64_t now_ms) {
     *bulk = (struct bulk){.engine = engine,
@@ -29,7 +28,7 @@ int bulk_add(struct bulk *bulk, const char *digits, const char *name,
     struct record_account account;
     int error = 0;
     if (bulk->user_next == bulk->user_reserved) {
-        bulk->user_reserved += USERS_RESERVED;
+        bulk->user_reserved += META_USER_BLOCK;
         error = meta_put_user_high(&bulk->batch, bulk->user_reserved - 1);
     }
     if (!error)

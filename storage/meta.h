@@ -30,7 +30,7 @@ int meta_begin(struct engine *engine, struct meta *meta, uint64_t *format);
  * is durable, so reserve in blocks (META_USER_BLOCK), ahead; what a crash leaves of a block is
  * never used. Ids begin at 1.
  */
-#define META_USER_BLOCK 1024
+#define META_USER_BLOCK (1u << 16)
 int meta_put_user_high(struct write_batch *batch, uint64_t high);
 
 /*
