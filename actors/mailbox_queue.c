@@ -266,16 +266,15 @@ static bool precedes(const struct mailbox *mailbox, const struct entry *entry,
 
 void queue_store_in_order(struct mailbox *mailbox, struct device *device, uint64_t index) {
     struct queue *queue = queue_of(device);
-    const struct entry *last = queue_at(queue, index);
+    struct entry *last = queue_at(queue, index);
     uint64_t at = queue->held_low > queue->head ? queue->held_low : queue->head;
     for (; last->kind == RECORD_MAIL && queue->held > 1 && at < index; at++) {
         struct entry *entry = queue_at(queue, at);
         if (entry->state == ENTRY_HELD && precedes(mailbox, entry, last))
             queue_store(mailbox, device, entry);
     }
-    if (last->state ==
-        ENTRY_HELD) /* else it is blamed (mailbox_window.c), and on its way already */
-        queue_store(mailbox, device, queue_at(queue, index));
+    if (last->state == ENTRY_HELD) /* else it is on its way: the pump has met blame */
+        queue_store(mailbox, device, last);
 }
 
 void queue_place(struct mailbox *mailbox, struct device *device) {
