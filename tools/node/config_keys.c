@@ -63,6 +63,8 @@ const struct config_key config_keys[] = {
      "New connections per second from one address. 0: no limit."},
     {"handshake_timeout", CONFIG_DURATION, "10s", 100, 600 * SECOND,
      FIELD(limits.handshake_timeout_ms), "From accept to a device that is known or registers."},
+    {"handshakes_waiting", CONFIG_COUNT, "1024", 0, 1u << 30, FIELD(limits.handshakes_waiting_max),
+     "Of one shard, that have not begun; more are told to come again later. 0: no limit."},
     {"heartbeat", CONFIG_DURATION, "30s", 100, 3600 * SECOND, FIELD(limits.heartbeat_ms),
      "Devices are told to be heard this often; two and a half of them in silence is death."},
     {"heartbeats_per_second", CONFIG_COUNT, "2000", 0, 10000000,
