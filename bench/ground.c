@@ -125,6 +125,15 @@ static unsigned cores_count(void) {
     return cores < 1 ? 1 : cores > NODE_SHARDS_MAX ? NODE_SHARDS_MAX : (unsigned)cores;
 }
 
+/* The bench takes signals itself; the node's drainer hears of none. */
+static int signals_listen(struct shard *shard, int signal, struct signal_source **source) {
+    return 0;
+}
+static void signals_forget(struct signal_source *source) {
+}
+static const struct signal_ops signals_none = {
+    .name = "none", .listen = signals_listen, .forget = signals_forget};
+
 static void node_fill(struct ground *ground) {
     struct node *node = &ground->node;
     node->name = "bench";
@@ -144,6 +153,8 @@ int ground_open(struct ground *ground, const struct ground_options *options,
     struct meta meta;
     memset(ground, 0, sizeof *ground);
     ground->options = *options;
+    ground->seams = *seams_system();
+    ground->seams.signals = &signals_none;
     CHECK(options->people >= 2 && options->people <= GROUND_PEOPLE_MAX);
     node_fill(ground);
     ground->run = (uint32_t)clock_ns();
@@ -161,15 +172,6 @@ int ground_open(struct ground *ground, const struct ground_options *options,
         ground->node.boot = meta.boot;
     return error;
 }
-
-/* The bench takes signals itself; the node's drainer hears of none. */
-static int signals_listen(struct shard *shard, int signal, struct signal_source **source) {
-    return 0;
-}
-static void signals_forget(struct signal_source *source) {
-}
-static const struct signal_ops signals_none = {
-    .name = "none", .listen = signals_listen, .forget = signals_forget};
 
 /* The node's tree, and ours behind it. */
 static void tree_make(struct ground *ground) {
@@ -189,8 +191,6 @@ static void tree_make(struct ground *ground) {
 
 int ground_start(struct ground *ground) {
     tree_make(ground);
-    ground->seams = *seams_system();
-    ground->seams.signals = &signals_none;
     const struct runtime_options options = {
         .shards = ground->node.shards,
         .root = &ground->root,

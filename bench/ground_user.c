@@ -9,8 +9,9 @@
  * connection ended. Mail is acknowledged in the turn in which it comes; but a connection that the
  * node ends meanwhile takes the acknowledgement with it, and then the mail comes again, in a new
  * epoch with a new cursor. So a user, as each device, knows what it has: until a later connection
- * has said `empty`, since then all that was not acknowledged has come. What comes again is counted
- * and not shown.
+ * has said `empty`, since then all that the store had has come. (What a mailbox had in memory alone
+ * and lost may come later; but a run in which one fails is not good anyway.) What comes again is
+ * counted and not shown.
  *
  * A user is small: 10 million of them are to be affordable. The outbox is there while it is needed,
  * and so is what has been heard.

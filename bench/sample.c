@@ -94,6 +94,12 @@ static void machine_take(struct sample *sample) {
     sample->available_bytes = meminfo_bytes(text, "\nMemAvailable:");
 }
 
+double sample_available_bytes(void) {
+    struct sample sample = {0};
+    machine_take(&sample);
+    return sample.available_bytes;
+}
+
 /* --- metrics: one plain request on a connection of its own --- */
 
 static size_t answer_read(int fd, char *bytes, size_t capacity) {

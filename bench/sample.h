@@ -41,6 +41,10 @@ void sample_take(const struct sample_source *source, struct sample *sample);
  * kernel's running count, which may be off by some pages per thread. For every second. */
 void sample_take_quick(const struct sample_source *source, struct sample *sample);
 
+/* With less memory left on the machine a run ends, before the kernel kills somebody. */
+#define SAMPLE_AVAILABLE_BYTES_MIN 1.2e9
+double sample_available_bytes(void);
+
 uint64_t clock_ns(void); /* monotonic */
 
 #endif

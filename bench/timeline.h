@@ -13,8 +13,6 @@
 
 #define TIMELINE_POINTS_MAX 4096
 #define TIMELINE_PHASES_MAX 8
-/* With less memory left on the machine a run ends, before the kernel kills somebody. */
-#define TIMELINE_AVAILABLE_BYTES_MIN 1.2e9
 
 struct timeline_point {
     double at_s; /* since the timeline's begin */

@@ -30,8 +30,6 @@
 #define PAUSE_NS 200000
 #define WARM_SHARE 0.25 /* of the seconds, before them */
 #define STILL_S_MAX 60u
-/* Less free memory ends the run. */
-#define MEMORY_FREE_BYTES_MIN (768ull << 20)
 #define MEMORY_LOOK_NS 250000000ull
 
 struct batch {
@@ -70,31 +68,20 @@ static void moment_take(struct run *run, struct moment *moment) {
 
 /* --- while it runs --- */
 
-static uint64_t memory_free_bytes(void) {
-    char line[128];
-    uint64_t kilobytes = UINT64_MAX / 1024;
-    FILE *file = fopen("/proc/meminfo", "re");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        if (strncmp(line, "MemAvailable:", 13) == 0)
-            kilobytes = strtoull(line + 13, NULL, 10);
-    if (file != NULL)
-        fclose(file);
-    return kilobytes * 1024;
-}
-
+/* Before there is a timeline, which looks at it then. */
 static int memory_look(struct run *run) {
     uint64_t now_ns = clock_ns();
     if (now_ns < run->memory_due_ns)
         return 0;
     run->memory_due_ns = now_ns + MEMORY_LOOK_NS;
-    uint64_t free_bytes = memory_free_bytes();
-    if (free_bytes >= MEMORY_FREE_BYTES_MIN)
+    double bytes = sample_available_bytes();
+    if (bytes >= SAMPLE_AVAILABLE_BYTES_MIN)
         return 0;
     progress("%s", "");
     fprintf(stderr,
-            "tern-bench: only %llu MB of memory are left, so the run ends here: fewer --people, or "
+            "tern-bench: only %.0f MB of memory are left, so the run ends here: fewer --people, or "
             "--store rocksdb\n",
-            (unsigned long long)(free_bytes >> 20));
+            bytes / 1e6);
     return -ECANCELED;
 }
 
@@ -102,13 +89,12 @@ static int memory_look(struct run *run) {
 static int watch(struct run *run) {
     struct ground_counters sum;
     int error = interrupted() ? -EINTR : ground_check(&run->ground);
-    if (error == 0)
-        error = memory_look(run);
-    if (error == 0 && run->timeline.points != NULL) {
-        ground_count(&run->ground, &sum);
-        error = timeline_tick(&run->timeline);
-    }
-    return error;
+    if (error)
+        return error;
+    if (run->timeline.points == NULL)
+        return memory_look(run);
+    ground_count(&run->ground, &sum);
+    return timeline_tick(&run->timeline);
 }
 
 static int on_accounts(void *context, unsigned accounts) {
@@ -257,21 +243,27 @@ static int hold(struct run *run) {
     return error;
 }
 
-/* Until no order is open, no mailbox awake and no commit under way. */
-static bool is_quiet(struct run *run) {
+/* What still goes on. */
+struct unrest {
+    uint64_t orders, mailboxes, commits;
+};
+
+static struct unrest unrest_of(struct run *run) {
     struct ground_class mailboxes;
     ground_class_read(&run->ground, "mailbox", &mailboxes);
-    return run->given == done_so_far(run) && mailboxes.actors == 0 &&
-           atomic_load(&run->ground.node.commits_open) == 0;
+    return (struct unrest){run->given - done_so_far(run), mailboxes.actors,
+                           atomic_load(&run->ground.node.commits_open)};
 }
 
+/* Until no order is open, no mailbox awake and no commit under way. */
 static int grow_quiet(struct run *run) {
     uint64_t seen = UINT64_MAX, end_ns = 0;
     int error = 0;
-    while (error == 0 && !is_quiet(run)) {
-        struct ground_class mailboxes;
-        ground_class_read(&run->ground, "mailbox", &mailboxes);
-        uint64_t now = mailboxes.actors + run->given - done_so_far(run);
+    while (error == 0) {
+        struct unrest unrest = unrest_of(run);
+        uint64_t now = unrest.orders + unrest.mailboxes + unrest.commits;
+        if (now == 0)
+            return 0;
         if (now != seen)
             end_ns = clock_ns() + STILL_S_MAX * 1000000000ull;
         seen = now;
@@ -280,8 +272,8 @@ static int grow_quiet(struct run *run) {
             fprintf(stderr,
                     "tern-bench: %llu orders are open and %llu mailboxes awake, and nothing moved "
                     "for %u s\n",
-                    (unsigned long long)(run->given - done_so_far(run)),
-                    (unsigned long long)mailboxes.actors, STILL_S_MAX);
+                    (unsigned long long)unrest.orders, (unsigned long long)unrest.mailboxes,
+                    STILL_S_MAX);
             return -ETIMEDOUT;
         }
         error = interruptible_sleep_ms(20);
@@ -348,9 +340,11 @@ static int play_all(struct run *run) {
         error = hold(run);
     if (error == 0)
         error = settle(run);
-    if (error == 0 && run->options->report != NULL)
-        error = report_write(run->options->report, &run->timeline);
-    return error;
+    if (run->timeline.points == NULL || run->options->report == NULL)
+        return error;
+    /* Of a run that failed, too: it shows how far it came. */
+    int written = report_write(run->options->report, &run->timeline);
+    return error ? error : written;
 }
 
 static struct model *people_of(const struct bench_options *options) {

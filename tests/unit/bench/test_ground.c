@@ -103,11 +103,22 @@ static void await_passivated(void) {
     assert_int_equal(mailboxes().actors, 0);
 }
 
+static atomic_int acks_that_fail;
+
+/* A mailbox fails at an acknowledgement. */
+static int fail_at_ack(void *context, const struct actor_class *class, uint16_t kind) {
+    if (class != &mailbox_class || kind != MAILBOX_ACK || atomic_load(&acks_that_fail) == 0)
+        return 0;
+    atomic_fetch_sub(&acks_that_fail, 1);
+    return ACTOR_FAULT;
+}
+
 static int begin(void **state) {
     const struct ground_options options = {.people = PEOPLE, .memory = true, .shards = 2};
     struct ground_counters sum = {0};
     given = 0;
     assert_int_equal(ground_open(&ground, &options, NULL, NULL), 0);
+    ground.seams.fault = fail_at_ack;
     assert_int_equal(ground_start(&ground), 0);
     ground_make_people(&ground);
     for (int i = 0; i < WAITS_MAX && sum.people < PEOPLE; i++) {
@@ -184,6 +195,28 @@ static void cuts_lose_nothing(void **state) {
     assert_int_equal(sum.lost, 0);
 }
 
+/* It has a new epoch and a new cursor then: the user alone knows that it is the same. */
+static void mail_that_comes_again_is_counted_once(void **state) {
+    struct ground_counters sum;
+    give(GROUND_COME, 0, 0);
+    give(GROUND_WRITE, 0, 1); /* who is away: it is stored */
+    give(GROUND_GO, 0, 0);
+    await_done();
+    await_passivated();
+    atomic_store(&acks_that_fail, 1);
+    give(GROUND_COME, 1, 0);
+    await_done();
+    give(GROUND_GO, 1, 0);
+    await_done();
+    await_passivated();
+    ground_count(&ground, &sum);
+    assert_int_equal(atomic_load(&acks_that_fail), 0);
+    assert_int_equal(sum.accepted, 1);
+    assert_int_equal(sum.delivered, 1);
+    assert_int_equal(sum.delivered_sum, sum.accepted_sum);
+    assert_int_equal(sum.repeated, 1);
+}
+
 static void orders_to_who_is_away_come_to_nothing(void **state) {
     struct ground_counters sum;
     give(GROUND_WRITE, 3, 4);
@@ -212,6 +245,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(mail_for_who_is_away_waits_and_is_delivered_once, begin,
                                         end),
         cmocka_unit_test_setup_teardown(cuts_lose_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(mail_that_comes_again_is_counted_once, begin, end),
         cmocka_unit_test_setup_teardown(orders_to_who_is_away_come_to_nothing, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
