@@ -4,6 +4,7 @@ import asyncio
 import os
 
 import pytest
+import websockets.exceptions
 
 import foreign
 from foreign import Device, Refused
@@ -118,7 +119,7 @@ def test_a_new_device_replaces_the_old_one_which_is_told(node):
         old = await registered(node, ADA)
         new = await registered(node, ADA)
         assert new.user == old.user and new.device != old.device
-        with pytest.raises(Exception):
+        with pytest.raises(websockets.exceptions.ConnectionClosed):
             while True:
                 await old.pump()
         assert old.notices[-1][0] == 3 and old.socket.close_code == 4005

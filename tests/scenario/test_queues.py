@@ -4,6 +4,7 @@ import asyncio
 import os
 
 import pytest
+import websockets.exceptions
 
 import foreign
 from foreign import Device, Refused
@@ -131,7 +132,7 @@ def test_a_second_connection_replaces_the_first_which_is_told(node):
         ada, = await people(node, 1)
         again = Device(node.url, ada.secret)
         await again.connect()
-        with pytest.raises(Exception):
+        with pytest.raises(websockets.exceptions.ConnectionClosed):
             while True:
                 await ada.pump()
         assert ada.notices[-1][0] == 2 and ada.socket.close_code == 4004

@@ -11,7 +11,6 @@ import subprocess
 import pexpect
 import pytest
 
-from foreign import Device
 from harness import ROOT, wait_until
 from people import registered
 from test_shell import SHELL, rows, run
@@ -70,12 +69,7 @@ def test_slow_shows_what_ran_over_its_budget_and_where_it_was(make_node):
     node = make_node(program=FAULTS, environment={"TERN_FAULT_STALL": "slow words"})
 
     async def scenario():
-        people = []
-        for i in range(2):
-            person = Device(node.url)
-            await person.connect()
-            await person.register("+1555000600%d" % i, "Person %d" % i, node.code)
-            people.append(person)
+        people = [await registered(node, "+1555000600%d" % i) for i in range(2)]
         await people[0].send(people[1].user, b"these are slow words")
         await people[1].receive(1)
         connection = rows(node, "info connection:%d" % people[1].user)[0]["actor"]

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* How many may wait, in which order they compute, and when the others are to come again. */
 #include "actors/handshake_gate.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "tests/unit/actors/mailbox_fixture.h"
 
 #define SECOND_NS 1000000000ull
 
@@ -58,6 +55,87 @@ static void pace_is_measured_only_while_some_wait(void **state) {
     assert_in_range(gate.mean_ns, 2900000, 3000000);
 }
 
+/* --- who computes -----------------------------------------------------------------------------
+ */
+
+enum { BEGIN = TERN_KIND_END, LEAVE };
+
+static struct handshake_gate gate_of_all;
+static char computed[8]; /* names, in their order */
+
+struct waiter {
+    struct handshake_wait wait;
+    char name;
+};
+
+static int waiter_init(void *state, const void *argument) {
+    *(struct waiter *)state = *(const struct waiter *)argument;
+    return 0;
+}
+
+/* Each one takes the whole share of its turn. */
+static void waiter_otherwise(void *state, struct message **message) {
+    struct waiter *waiter = state;
+    if ((*message)->kind == LEAVE) {
+        actor_stop(ACTOR_NORMAL);
+        return;
+    }
+    if (!handshake_gate_enter(&gate_of_all, &waiter->wait))
+        return;
+    strncat(computed, &waiter->name, 1);
+    handshake_gate_spend(&gate_of_all, HANDSHAKE_TURN_NS);
+    handshake_gate_leave(&gate_of_all, &waiter->wait);
+}
+
+static void waiter_terminate(void *state, int reason) {
+    handshake_gate_leave(&gate_of_all, &((struct waiter *)state)->wait);
+}
+
+static const struct actor_class waiter_class = {.name = "waiter",
+                                                .state_bytes = sizeof(struct waiter),
+                                                .init = waiter_init,
+                                                .terminate = waiter_terminate,
+                                                .otherwise = waiter_otherwise};
+
+static struct actor_id waiter_spawn(char name, bool is_half_done) {
+    const struct waiter waiter = {{.is_half_done = is_half_done}, name};
+    struct actor_id id;
+    assert_int_equal(actor_spawn(&waiter_class, &waiter, ACTOR_NOBODY, &id), 0);
+    return id;
+}
+
+static int begin(void **state) {
+    hand_setup(state);
+    gate_of_all = (struct handshake_gate){0};
+    memset(computed, 0, sizeof(computed));
+    return 0;
+}
+
+static void what_is_half_done_goes_first_and_then_the_oldest(void **state) {
+    const struct actor_id ids[] = {waiter_spawn('a', false), waiter_spawn('b', false),
+                                   waiter_spawn('c', false), waiter_spawn('d', true),
+                                   waiter_spawn('e', true)};
+    hand_run();
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(actor_signal(ids[i], BEGIN), 0);
+    hand_run();
+    assert_string_equal(computed, "adebc");
+    assert_int_equal(gate_of_all.new.count + gate_of_all.half_done.count, 0);
+}
+
+/* Else the turn that was given to it is lost, and with it all who wait behind. */
+static void one_that_ends_when_its_turn_is_on_the_way_gives_it_on(void **state) {
+    const struct actor_id first = waiter_spawn('a', false), second = waiter_spawn('b', false),
+                          third = waiter_spawn('c', false);
+    hand_run();
+    assert_int_equal(actor_signal(first, BEGIN), 0);
+    assert_int_equal(actor_signal(second, BEGIN), 0);
+    assert_int_equal(actor_signal(third, BEGIN), 0);
+    assert_int_equal(actor_signal(second, LEAVE), 0);
+    hand_run();
+    assert_string_equal(computed, "ac");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(row_is_full_at_its_bound_and_never_without_one),
@@ -65,6 +143,10 @@ int main(void) {
         cmocka_unit_test(who_waits_already_comes_first),
         cmocka_unit_test(nobody_is_sent_away_for_long),
         cmocka_unit_test(pace_is_measured_only_while_some_wait),
+        cmocka_unit_test_setup_teardown(what_is_half_done_goes_first_and_then_the_oldest, begin,
+                                        hand_teardown),
+        cmocka_unit_test_setup_teardown(one_that_ends_when_its_turn_is_on_the_way_gives_it_on,
+                                        begin, hand_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
