@@ -22,28 +22,31 @@ struct engine;
 struct measures;
 struct quarantine;
 
-/* Limits and times, from the cluster file; defaults in node_limits_default (node.c). */
+/* Limits and times, from the cluster file; defaults in node_limits_default (node.c). A running
+ * node's are changed by the shell and by SIGHUP while its shards read them (live_config.c), so each
+ * is atomic: one is read whole, the old or the new; two are not read at one moment. */
 struct node_limits {
-    uint32_t connections_max;             /* of the node */
-    uint32_t connections_per_address_max; /* 0: none */
-    uint32_t accepts_per_second_max;      /* per address; 0: none */
-    uint32_t handshake_timeout_ms;        /* from accept to a known or registering device */
-    uint32_t handshakes_waiting_max;      /* per shard, not begun; 0: none (handshake_gate.h) */
-    uint32_t heartbeat_ms;                /* the shortest interval (node_heartbeat_ms) */
-    uint32_t heartbeats_per_second_max;   /* of all devices together; 0: it never grows */
-    uint32_t mail_in_flight_max;
-    uint32_t mail_in_flight_bytes_max;
-    uint32_t sends_in_flight_max;
-    uint32_t queue_messages_max; /* per device */
-    uint64_t queue_bytes_max;
-    uint32_t sender_share_percent; /* of a queue, for one sender: 10 */
-    uint64_t mail_expiry_ms;       /* 30 days */
-    uint32_t hold_ms_min, hold_ms_max;
-    bool hold; /* off: store at once */
-    uint32_t mailbox_idle_ms;
-    uint32_t code_expiry_ms, code_attempts_max;
-    uint32_t codes_per_number_hour, codes_per_prefix_hour, codes_per_address_hour, codes_per_hour;
-    uint32_t drain_ms; /* SIGTERM: at most this long */
+    _Atomic uint32_t connections_max;             /* of the node */
+    _Atomic uint32_t connections_per_address_max; /* 0: none */
+    _Atomic uint32_t accepts_per_second_max;      /* per address; 0: none */
+    _Atomic uint32_t handshake_timeout_ms;        /* from accept to a known or registering device */
+    _Atomic uint32_t handshakes_waiting_max; /* per shard, not begun; 0: none (handshake_gate.h) */
+    _Atomic uint32_t heartbeat_ms;           /* the shortest interval (node_heartbeat_ms) */
+    _Atomic uint32_t heartbeats_per_second_max; /* of all devices together; 0: it never grows */
+    _Atomic uint32_t mail_in_flight_max;
+    _Atomic uint32_t mail_in_flight_bytes_max;
+    _Atomic uint32_t sends_in_flight_max;
+    _Atomic uint32_t queue_messages_max; /* per device */
+    _Atomic uint64_t queue_bytes_max;
+    _Atomic uint32_t sender_share_percent; /* of a queue, for one sender: 10 */
+    _Atomic uint64_t mail_expiry_ms;       /* 30 days */
+    _Atomic uint32_t hold_ms_min, hold_ms_max;
+    _Atomic bool hold; /* off: store at once */
+    _Atomic uint32_t mailbox_idle_ms;
+    _Atomic uint32_t code_expiry_ms, code_attempts_max;
+    _Atomic uint32_t codes_per_number_hour, codes_per_prefix_hour, codes_per_address_hour,
+        codes_per_hour;
+    _Atomic uint32_t drain_ms; /* SIGTERM: at most this long */
 };
 
 /* What the connections of one shard share. Zero at first; touched by that shard's thread alone. */
