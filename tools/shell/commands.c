@@ -2,6 +2,12 @@
 /* The table of commands, in the order of `help`. */
 #include "tools/shell/command.h"
 
+/* What several commands are about. */
+#define PLACE_ACTOR \
+    { "ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name" }
+#define PLACE_ENTRY \
+    { "ENTRY", "entry", WORD_TEXT, .help = "as `quarantine` lists it" }
+
 const struct command commands[] = {
     {"help", VIEW_TEXT, "[COMMAND]", "what can be asked here, and how",
      "Without a word it lists all commands; with one it explains that command.", NULL,
@@ -70,17 +76,15 @@ const struct command commands[] = {
      "of\n"
      "that is only held in memory, and its connection; of a connection, whose it is.\n"
      "    info connection:+15550001111",
-     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
+     .places = {PLACE_ACTOR}},
     {"mailbox", VIEW_TABLE, "ACTOR", "what waits in an actor's mailbox",
      "Kinds, sizes and ages of what waits, the next one first, at most 512; never contents.",
-     .empty = "nothing waits",
-     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
+     .empty = "nothing waits", .places = {PLACE_ACTOR}},
     {"links", VIEW_TABLE, "ACTOR", "with whom an actor ends together", "Links go both ways.",
-     .empty = "it has no links",
-     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
+     .empty = "it has no links", .places = {PLACE_ACTOR}},
     {"monitors", VIEW_TABLE, "ACTOR", "whom an actor watches, and who watches it",
      "Whoever monitors an actor is told when it ends.", .empty = "it watches nobody and nobody it",
-     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
+     .places = {PLACE_ACTOR}},
     {"trace", VIEW_TABLE, "ACTOR|CLASS [for TIME] [limit RATE]",
      "the messages of an actor or a class, as they come",
      "Kinds, times and sizes, never contents: `waited` in the mailbox, `took` in the handler. It "
@@ -110,11 +114,11 @@ const struct command commands[] = {
     {"kill", VIEW_CHANGE, "ACTOR [--yes]", "ends an actor at once",
      "What it had not handled is lost as in any failure: senders are told, mail stays stored.\n"
      "Its supervisor starts a fixed one again; one with a key comes back with the next message.",
-     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
+     .places = {PLACE_ACTOR}},
     {"restart", VIEW_CHANGE, "ACTOR [--yes]", "stops an actor in order, and starts it again",
      "For those in the tree by name (committer, metrics, a supervisor by its id from `tree`): a\n"
      "supervisor's children go and come with it.",
-     .places = {{"ACTOR", "actor", WORD_TEXT, .help = "0x..., class:key, class:+phone or a name"}}},
+     .places = {PLACE_ACTOR}},
     {"drain", VIEW_CHANGE, "[--yes]", "ends the node in order",
      "As SIGTERM does: nothing new is accepted, devices are told, mail is written, then the "
      "process ends\n"
@@ -177,10 +181,10 @@ const struct command commands[] = {
      "It goes behind all that waits for its device, which shows it at its place in the chat. If "
      "it\n"
      "brings the node down twice again it is set aside again. Example: release 17/1/4097",
-     .places = {{"ENTRY", "entry", WORD_TEXT, .help = "as `quarantine` lists it"}}},
+     .places = {PLACE_ENTRY}},
     {"drop", VIEW_CHANGE, "ENTRY [--yes]", "forgets what was set aside, for good",
      "Its sender and its device were told when it was set aside. Example: drop 17/1/4097",
-     .places = {{"ENTRY", "entry", WORD_TEXT, .help = "as `quarantine` lists it"}}},
+     .places = {PLACE_ENTRY}},
     {"watch", VIEW_TEXT, "[--every TIME] [--times N] COMMAND", "asks the same again and again",
      "Until Ctrl-C; at a terminal each answer takes the place of the one before.\n"
      "    watch shards --window 1s\n"
