@@ -73,6 +73,16 @@ def test_named_proxies_are_read_and_printed_so_that_they_can_be_read(tmp_path, t
     assert printed in command("--print-config", "--config", str(path)).stdout
 
 
+@pytest.mark.parametrize("where", ["", 'node "a" { data = "%s" }\n', 'data = "%s"\n'])
+def test_home_is_needed_only_where_a_path_says_it(tmp_path, where):
+    path = tmp_path / "homeless.conf"
+    path.write_text(where and where % (tmp_path / "data"))
+    result = command("--check-config", str(path), env={"PATH": os.environ["PATH"]})
+    assert result.returncode == (0 if where else 78), result.stderr
+    if not where:
+        assert "data is not said" in result.stderr and "HOME" in result.stderr
+
+
 def test_one_file_holds_several_nodes(tmp_path):
     path = tmp_path / "two.conf"
     path.write_text('hold = off\nnode "a" { listen = "127.0.0.1:1001" }\nnode "b" { listen = "127.0.0.1:1002"\nhold = on }\n')

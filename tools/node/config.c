@@ -263,21 +263,40 @@ static void options_fill(cfg_opt_t *options, cfg_opt_t *section) {
     options[n] = (cfg_opt_t)CFG_END();
 }
 
+/* How many texts the file gives for a key. */
+static unsigned said_of(cfg_t *cfg, const struct config_key *key,
+                        const char *texts[CONFIG_ADDRESSES_MAX + 1]) {
+    unsigned count = option_texts(cfg_getopt(cfg, key->name), texts);
+    return count && texts[0] ? count : 0;
+}
+
 static void values_apply(cfg_t *cfg, const struct reading *reading, struct config *config) {
     const char *texts[CONFIG_ADDRESSES_MAX + 1];
     for (size_t i = 0; i < config_key_count; i++) {
-        cfg_opt_t *option = cfg_getopt(cfg, config_keys[i].name);
-        unsigned count = option_texts(option, texts);
-        if (count && texts[0])
+        unsigned count = said_of(cfg, &config_keys[i], texts);
+        if (count)
             CHECK(!value_set(&config_keys[i], reading->folder, texts, count, config));
     }
 }
 
-static void defaults_apply(const struct reading *reading, struct config *config) {
+/* Of the keys that the file does not say; one of them needs the environment's HOME. */
+static int defaults_apply(cfg_t *cfg, cfg_t *section, const struct reading *reading,
+                          struct config *config) {
+    const char *texts[CONFIG_ADDRESSES_MAX + 1];
     for (size_t i = 0; i < config_key_count; i++) {
-        const char *text = config_keys[i].fallback;
-        CHECK(!value_set(&config_keys[i], reading->folder, &text, 1, config));
+        const struct config_key *key = &config_keys[i];
+        if (said_of(cfg, key, texts) || (section && said_of(section, key, texts)))
+            continue;
+        const char *text = key->fallback;
+        const char *reason = value_set(key, reading->folder, &text, 1, config);
+        if (!reason)
+            continue;
+        snprintf(reading->error, reading->error_bytes,
+                 "%s: %s is not said, and would be \"%s\": %s", reading->path, key->name, text,
+                 reason);
+        return -EINVAL;
     }
+    return 0;
 }
 
 /* The section of the node that was asked for; NULL with no error: the file has none. */
@@ -312,7 +331,9 @@ static int config_gather(cfg_t *cfg, const char *name, const struct reading *rea
                  reading->path, CONFIG_NAME_MAX);
         return -EINVAL;
     }
-    defaults_apply(reading, config);
+    error = defaults_apply(cfg, section, reading, config);
+    if (error)
+        return error;
     values_apply(cfg, reading, config);
     if (section)
         values_apply(section, reading, config);

@@ -26,7 +26,7 @@ static struct live_config live;
 static void write_file(const char *more) {
     FILE *file = fopen(path, "we");
     CHECK(file);
-    fprintf(file, "listen = \"127.0.0.1:1\"\n%s", more);
+    fprintf(file, "listen = \"127.0.0.1:1\"\ndata = \"/nowhere\"\n%s", more);
     CHECK(fclose(file) == 0);
 }
 
