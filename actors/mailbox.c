@@ -87,10 +87,18 @@ static void note_suspect(struct mailbox *mailbox, struct device *device) {
         device->record_soon = store_of(mailbox)->records_soon = true;
 }
 
+static bool is_attached(const struct mailbox *mailbox) {
+    for (unsigned i = 0; i < mailbox->slots; i++)
+        if (mailbox->devices[i].number && device_is_online(&mailbox->devices[i]))
+            return true;
+    return false;
+}
+
 void mailbox_detach_device(struct mailbox *mailbox, struct device *device, bool device_left) {
     if (!device_is_online(device))
         return;
     device->connection = ACTOR_NOBODY;
+    actor_stay(is_attached(mailbox));
     device->empty_due = device->stuck = false;
     if (!device->queue)
         return;
@@ -137,6 +145,7 @@ static void attach(struct mailbox *mailbox, struct device *device,
                    const struct mailbox_attach *attach) {
     replace(mailbox, device, attach->connection);
     device->connection = attach->connection;
+    actor_stay(true); /* a million of them are not asked in vain */
     device->empty_due = true;
     device->busy = true;
     measure_user_active(mailbox->user, actor_wall_ms());

@@ -55,7 +55,7 @@ struct actor_class {
      * asked, and ends with ACTOR_PASSIVATED if it agrees. Optional. A message that arrives while it
      * ends activates a new one. */
     uint32_t idle_ms;
-    bool (*may_passivate)(void *state);
+    bool (*may_passivate)(void *state); /* not asked of one that stays: actor_stay */
     /* Bounds of the mailbox; 0 takes the defaults (1,024 messages, 8 MiB). */
     uint32_t mailbox_messages_max;
     uint32_t mailbox_bytes_max;
@@ -214,6 +214,13 @@ void actor_unmonitor(uint64_t reference);
 void actor_link(struct actor_id actor);
 void actor_unlink(struct actor_id actor);
 void actor_trap_exits(bool trap);
+
+/* For a (class, key) actor whose class has `idle_ms`: while it stays, it is not asked whether it
+ * may passivate, and costs nothing by being idle, however many they are; for one that knows why it
+ * is needed (somebody is connected) and when that ends. `false`: asked again once it has been idle
+ * for `idle_ms`, counted from the end of this handler. Saying the same again changes nothing; no
+ * effect on other actors. Not inherited by its next activation. */
+void actor_stay(bool stays);
 
 /* --- names --- */
 

@@ -169,8 +169,10 @@ static void release_possessions(struct shard *shard, struct actor *actor) {
 
 /* The last step of both ways to end. */
 static void bury(struct shard *shard, struct actor *actor, bool reactivate) {
-    if (actor->flags & ACTOR_IS_NAMED)
+    if (actor->flags & ACTOR_IS_NAMED) {
         registry_remove(&shard->registry, actor);
+        shard_ask_idle(shard, actor, false);
+    }
     if (actor->flags & ACTOR_IS_PUBLISHED)
         names_remove_all(shard->runtime, actor_id_of(actor));
     struct class_entry *class = actor->class;
@@ -246,6 +248,14 @@ void actor_end_soon(struct shard *shard, struct actor *actor, int reason) {
 void actor_stop(int reason) {
     struct shard *shard = shard_of_thread;
     actor_end_soon(shard, shard->running.actor, reason);
+}
+
+void actor_stay(bool stays) {
+    struct shard *shard = shard_of_thread;
+    const struct actor *actor = shard->running.actor;
+    CHECK(actor);
+    if ((actor->flags & ACTOR_IS_NAMED) && actor->class->class->idle_ms)
+        shard_ask_idle(shard, actor, !stays);
 }
 
 void actor_fail(int reason, const char *why) {

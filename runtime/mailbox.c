@@ -74,6 +74,7 @@ static struct actor *activate(struct shard *shard, struct class_entry *class, ui
     actor->flags |= ACTOR_IS_UNBORN;
     registry_add(&shard->registry, actor);
     uint32_t idle_ms = class->class->idle_ms;
+    shard_ask_idle(shard, actor, idle_ms != 0);
     if (idle_ms && (!shard->idle_ms_min || idle_ms < shard->idle_ms_min))
         shard->idle_ms_min = idle_ms;
     return actor;

@@ -116,6 +116,9 @@ struct shard {
     uint64_t reference_last;
     struct inspections inspections;
     struct traces traces;
+    /* A bit for each slot: it is asked whether it may passivate. Apart from the headers, so that
+     * the sweep touches none of those who stay. */
+    uint64_t *asked;
     uint32_t sweep_cursor; /* slot at which the search for idle actors goes on */
     uint32_t idle_ms_min;  /* of the classes that passivate; 0: none does */
     uint64_t sweep_next_ns;
@@ -266,6 +269,14 @@ int shard_guard(struct shard *shard, struct actor *actor,
 
 static inline struct actor *shard_slot(const struct shard *shard, uint32_t slot) {
     return &shard->chunks[slot / ACTOR_CHUNK][slot % ACTOR_CHUNK];
+}
+/* Whether the sweep asks this actor if it may passivate. */
+static inline void shard_ask_idle(struct shard *shard, const struct actor *actor, bool asked) {
+    uint32_t slot = actor_slot(actor);
+    if (asked)
+        shard->asked[slot / 64] |= 1ull << slot % 64;
+    else
+        shard->asked[slot / 64] &= ~(1ull << slot % 64);
 }
 /* NULL when the id is stale or of another shard. */
 static inline struct actor *shard_actor(const struct shard *shard, struct actor_id id) {

@@ -229,10 +229,8 @@ static void ask_passivate(struct actor *actor, void *argument) {
 static void sweep_actor(struct shard *shard, struct actor *actor) {
     const uint32_t busy =
         ACTOR_IS_QUEUED | ACTOR_IS_UNBORN | ACTOR_IS_ENDING | ACTOR_IS_FREE | ACTOR_IS_ON_STACK;
-    if ((actor->flags & busy) || !(actor->flags & ACTOR_IS_NAMED))
-        return;
-    uint32_t idle_ms = actor->class->class->idle_ms;
-    if (!idle_ms || (uint32_t)shard->now_ms - actor->last_active_ms < idle_ms)
+    if ((actor->flags & busy) ||
+        (uint32_t)shard->now_ms - actor->last_active_ms < actor->class->class->idle_ms)
         return;
     bool agreed = false;
     actor->last_active_ms = (uint32_t)shard->now_ms; /* asked again after another idle_ms */
@@ -244,6 +242,13 @@ static void sweep_actor(struct shard *shard, struct actor *actor) {
     } else if (agreed && !actor->mailbox_count) { /* deferred ones count too */
         actor_end(shard, actor, ACTOR_PASSIVATED);
     }
+}
+
+/* How far it is from this slot to the next one that is asked, at most `max`. */
+static uint32_t sweep_skip(const struct shard *shard, uint32_t slot, uint32_t max) {
+    uint64_t word = shard->asked[slot / 64] >> slot % 64;
+    uint32_t skip = word ? (uint32_t)__builtin_ctzll(word) : 64 - slot % 64;
+    return skip < max ? skip : max;
 }
 
 /* Looks at a part of the table, so that each idle actor is met about once in the shortest idle_ms.
@@ -258,10 +263,17 @@ static void sweep(struct shard *shard) {
     if (interval_ns < SWEEP_NS_MIN)
         interval_ns = SWEEP_NS_MIN;
     shard->sweep_next_ns = shard->now_ns + interval_ns;
-    for (; left && shard->slots_used; left--) {
+    while (left && shard->slots_used) {
         if (shard->sweep_cursor >= shard->slots_used)
             shard->sweep_cursor = 0;
-        sweep_actor(shard, shard_slot(shard, shard->sweep_cursor++));
+        uint32_t slot = shard->sweep_cursor, behind = shard->slots_used - slot;
+        uint32_t skip = sweep_skip(shard, slot, left < behind ? left : behind);
+        if (!skip) {
+            sweep_actor(shard, shard_slot(shard, slot));
+            skip = 1;
+        }
+        shard->sweep_cursor += skip;
+        left -= skip;
     }
 }
 

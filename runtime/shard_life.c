@@ -11,6 +11,10 @@
 
 __thread struct shard *shard_of_thread;
 
+static size_t asked_bytes(const struct shard *shard) {
+    return (shard->slots_max / 64 + 1) * sizeof *shard->asked;
+}
+
 int shard_create(struct runtime *runtime, unsigned index, uint32_t actors_max,
                  struct shard **created) {
     struct shard *shard = aligned_alloc(64, sizeof *shard);
@@ -30,7 +34,8 @@ int shard_create(struct runtime *runtime, unsigned index, uint32_t actors_max,
     shard->chunks = calloc(actors_max / ACTOR_CHUNK + 1, sizeof *shard->chunks);
     shard->lanes_in = calloc(runtime->shard_count, sizeof(struct lane *));
     shard->lanes_out = calloc(runtime->shard_count, sizeof(struct lane *));
-    CHECK(shard->chunks && shard->lanes_in && shard->lanes_out);
+    shard->asked = memory_map(asked_bytes(shard), false);
+    CHECK(shard->chunks && shard->asked && shard->lanes_in && shard->lanes_out);
     for (unsigned i = 0; i < runtime->shard_count; i++) {
         if (i == index)
             continue;
@@ -64,6 +69,7 @@ void shard_destroy(struct shard *shard) {
     slab_finish(&shard->memory);
     for (uint32_t i = 0; i < shard->chunk_count; i++)
         memory_unmap(shard->chunks[i], ACTOR_CHUNK * sizeof(struct actor));
+    memory_unmap(shard->asked, asked_bytes(shard));
     free(shard->chunks);
     free(shard->lanes_in);
     free(shard->lanes_out);

@@ -499,6 +499,40 @@ static void a_quiet_mailbox_is_passivated_and_knows_its_marks(void **state) {
     assert_int_equal(hand_stored(BOB, 1), 1);
 }
 
+static unsigned mailboxes_asked(void) {
+    unsigned asked = 0;
+    for (unsigned i = 0; i < HAND_SHARDS; i++) {
+        const struct shard *shard = hand.runtime->shards[i];
+        for (uint32_t slot = 0; slot < shard->slots_used; slot++) {
+            const struct actor *actor = shard_slot(shard, slot);
+            asked += actor->id != ID_FREE && actor->class->class == &mailbox_class &&
+                     (shard->asked[slot / 64] >> slot % 64 & 1);
+        }
+    }
+    return asked;
+}
+
+static void a_mailbox_is_not_asked_to_passivate_while_a_device_is_here(void **state) {
+    hand_account(ANN, 2);
+    phone_attach(&ann, ANN, 1);
+    phone_attach(&ann2, ANN, 2);
+    assert_int_equal(mailboxes_asked(), 0);
+    phone_leave(&ann);
+    hand_pass_ms(300000);
+    assert_int_equal(mailboxes_asked(), 0); /* the other device is here */
+    static struct phone back, again;
+    assert_int_equal(phone_attach_as(&back, ANN, 1, 0, 0, 1)->epoch, ann2.epoch);
+    phone_leave(&back);
+    phone_leave(&ann2);
+    hand_run();
+    assert_int_equal(mailboxes_asked(), 1);
+    hand_pass_ms(55000);
+    assert_int_equal(mailboxes_asked(), 1); /* its idle time counts from then */
+    hand_pass_ms(20000);
+    assert_int_equal(mailboxes_asked(), 0); /* it has passivated */
+    assert_int_not_equal(phone_attach_as(&again, ANN, 1, 0, 0, 1)->epoch, ann2.epoch);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, hand_setup, hand_teardown)
 
 int main(void) {
@@ -530,6 +564,7 @@ int main(void) {
         TEST(what_was_never_answered_is_set_aside),
         TEST(what_a_failed_connection_had_is_not_suspect),
         TEST(a_quiet_mailbox_is_passivated_and_knows_its_marks),
+        TEST(a_mailbox_is_not_asked_to_passivate_while_a_device_is_here),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

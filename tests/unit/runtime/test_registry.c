@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { NUMBER = ACTOR_KIND_FIRST, ASK, END, REGISTER };
+enum { NUMBER = ACTOR_KIND_FIRST, ASK, END, REGISTER, STAY, GO };
 
 static struct {
     unsigned born, ended, refused, refused_by_key, asked, count;
@@ -42,18 +42,26 @@ static void on_number(void *state, struct message **message) {
 static void on_end(void *state, struct message **message) {
     actor_stop(0);
 }
+static void on_stay(void *state, struct message **message) {
+    actor_stay(true);
+}
+static void on_go(void *state, struct message **message) {
+    actor_stay(false);
+}
 static bool may_passivate(void *state) {
     seen.asked++;
     return !seen.stays;
 }
-static const struct actor_handler user_handlers[] = {
-    [NUMBER] = {"number", on_number}, [END] = {"end", on_end}};
+static const struct actor_handler user_handlers[] = {[NUMBER] = {"number", on_number},
+                                                     [END] = {"end", on_end},
+                                                     [STAY] = {"stay", on_stay},
+                                                     [GO] = {"go", on_go}};
 static const struct actor_class user_class = {.name = "user",
                                               .state_bytes = 16,
                                               .init = user_init,
                                               .terminate = user_terminate,
                                               .handlers = user_handlers,
-                                              .handler_count = END + 1,
+                                              .handler_count = GO + 1,
                                               .idle_ms = 100,
                                               .may_passivate = may_passivate};
 
@@ -175,6 +183,39 @@ static void actor_that_does_not_agree_stays(void **state) {
     fixture_destroy(runtime);
 }
 
+static void actor_that_stays_is_not_asked_until_it_says_otherwise(void **state) {
+    struct runtime *runtime = begin(1);
+    send_named(7, STAY, 0);
+    send_named(8, NUMBER, 1);
+    fixture_run_ms(runtime, 1000);
+    assert_int_equal(seen.asked, 1); /* the other one */
+    assert_int_equal(seen.ended, 1);
+    send_named(7, STAY, 0);
+    send_named(7, GO, 0);
+    fixture_run_ms(runtime, 95);
+    assert_int_equal(seen.ended, 1); /* its idle time began when it let go */
+    fixture_run_ms(runtime, 200);
+    assert_int_equal(seen.ended, 2);
+    assert_int_equal(seen.reason, ACTOR_PASSIVATED);
+    fixture_destroy(runtime);
+}
+
+/* Neither the next one of that name nor the next one in its place is bound by it. */
+static void who_stayed_and_ended_leaves_nothing_behind(void **state) {
+    struct runtime *runtime = begin(1);
+    send_named(7, STAY, 0);
+    send_named(7, END, 0);
+    fixture_run(runtime);
+    assert_int_equal(seen.ended, 1);
+    send_named(7, NUMBER, 1);
+    send_named(9, NUMBER, 1);
+    fixture_run_ms(runtime, 300);
+    assert_int_equal(seen.born, 3);
+    assert_int_equal(seen.ended, 3);
+    assert_int_equal(seen.asked, 2);
+    fixture_destroy(runtime);
+}
+
 static void message_that_arrives_while_it_ends_activates_a_new_one(void **state) {
     struct runtime *runtime = begin(1);
     seen.sends_to_itself = true;
@@ -275,6 +316,8 @@ int main(void) {
         cmocka_unit_test(activation_that_fails_refuses_the_message),
         cmocka_unit_test(idle_actor_is_passivated_and_comes_back),
         cmocka_unit_test(actor_that_does_not_agree_stays),
+        cmocka_unit_test(actor_that_stays_is_not_asked_until_it_says_otherwise),
+        cmocka_unit_test(who_stayed_and_ended_leaves_nothing_behind),
         cmocka_unit_test(message_that_arrives_while_it_ends_activates_a_new_one),
         cmocka_unit_test(many_idle_actors_are_all_passivated),
         cmocka_unit_test(a_large_table_is_walked_once_in_the_idle_time),
