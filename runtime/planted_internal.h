@@ -27,7 +27,7 @@ enum planted_bug {
 };
 
 #ifndef TERN_PLANTED
-#define PLANTED(upper) (0 && PLANTED_##upper)
+#define PLANTED(upper) ((void)PLANTED_##upper, 0)
 #elif defined(TERN_RELEASE)
 #error "bugs are planted in a debug build alone"
 #else
