@@ -9,11 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FIGURES_MAX 64
 #define RUNS_MAX 99
 #define TEXT_MAX 48
+#define PROGRESS_LINE_S 30
 
 static struct {
     bool json;
@@ -127,16 +129,29 @@ void figures_write_html(FILE *file) {
     fputs("</table>\n", file);
 }
 
+/* Whether a line is due in what is no terminal. */
+static bool line_is_due(void) {
+    static time_t next;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    bool due = next != 0 && now.tv_sec >= next;
+    if (due || next == 0)
+        next = now.tv_sec + PROGRESS_LINE_S;
+    return due;
+}
+
 void progress(const char *format, ...) {
     static int terminal = -1;
+    char text[256];
     va_list arguments;
     if (terminal < 0)
         terminal = isatty(STDERR_FILENO);
-    if (!terminal)
-        return;
-    fputs("\r\033[K", stderr);
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    if (terminal)
+        fprintf(stderr, "\r\033[K%s", text);
+    else if (text[0] != '\0' && line_is_due())
+        fprintf(stderr, "%s\n", text);
     fflush(stderr);
 }
