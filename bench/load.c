@@ -33,6 +33,9 @@ int load_start(struct load *load, const struct load_options *options) {
     CHECK(url_parse(text, &load->url) == 0);
     person_device_config(&load->device);
     load->run = randombytes_random();
+    door_init(&load->door,
+              options->connecting_max > 0 ? options->connecting_max : LOAD_CONNECTING_MAX,
+              options->count);
     people_make(load);
     struct runtime_options runtime = {
         .shards = 1, .pool_threads = 1, .root = &load_tree, .context = load};
@@ -50,6 +53,7 @@ void load_stop(struct load *load) {
     }
     free(load->people);
     free(load->body);
+    door_finish(&load->door);
     memset(load, 0, sizeof *load);
 }
 

@@ -18,6 +18,7 @@
 #define TERN_BENCH_LOAD_H
 
 #include "bench/accounts.h"
+#include "bench/door.h"
 #include "bench/histogram.h"
 #include "net/device.h"
 #include "runtime/actor.h"
@@ -29,6 +30,7 @@
 #define LOAD_BODY_BYTES_MIN 16
 #define LOAD_BODY_BYTES_MAX 61440
 #define LOAD_FAILURE_BYTES 200
+#define LOAD_CONNECTING_MAX 1024u
 
 struct person {
     const struct account *account;
@@ -66,6 +68,7 @@ struct load_options {
     bool several_senders;     /* a person hears from several, in no order between them */
     bool reconnect;           /* people whose connection ends come back by themselves */
     unsigned read_percent;    /* of the mail: is read within a minute, and its sender told */
+    unsigned connecting_max;  /* that connect at a time, the others wait; 0: LOAD_CONNECTING_MAX */
 };
 
 struct load {
@@ -88,6 +91,7 @@ struct load {
 
     /* The shard's own from here. */
     unsigned connect_next, connect_end; /* whoever comes online lets the next one connect */
+    struct door door;                   /* through which people connect */
     uint8_t cluster_key[CERTIFICATE_KEY_BYTES];
     bool cluster_key_known;
     uint32_t run; /* makes the ids of this run its own */
@@ -131,6 +135,7 @@ enum {
     PERSON_FIND,
     PERSON_LEAVE,
     PERSON_CUT,
+    PERSON_INVITED, /* by who has left the door */
 };
 enum { CROWD_TAKE = ACTOR_KIND_FIRST };
 

@@ -35,6 +35,8 @@ static const char usage[] =
     "them)\n"
     "  --leaves PERCENT of the users lose their network or go away, per hour (0)\n"
     "  --storm N      cut so many connections at once at the end\n"
+    "  --connecting N so many of the users connect at a time (1024), the others wait for their\n"
+    "                 turn: one thread does it for all; phones that come back are not bound so\n"
     "  --seed N       of users: the same people, who do the same (1)\n"
     "  --report DIR   of users: a page with plots over time\n"
     "  --people N     of the ground of actors: people (10000)\n"
@@ -69,6 +71,7 @@ enum {
     OPTION_CONNECTIONS,
     OPTION_LEAVES,
     OPTION_STORM,
+    OPTION_CONNECTING,
     OPTION_SEED,
     OPTION_REPORT,
     OPTION_GROUND,
@@ -106,6 +109,7 @@ static const struct option options[] = {
     {"connections", required_argument, NULL, OPTION_CONNECTIONS},
     {"leaves", required_argument, NULL, OPTION_LEAVES},
     {"storm", required_argument, NULL, OPTION_STORM},
+    {"connecting", required_argument, NULL, OPTION_CONNECTING},
     {"seed", required_argument, NULL, OPTION_SEED},
     {"report", required_argument, NULL, OPTION_REPORT},
     {"ground", required_argument, NULL, OPTION_GROUND},
@@ -149,6 +153,7 @@ static bool number_take(int option, struct arguments *arguments) {
         {OPTION_CONNECTIONS, &bench->connections, 2, ACCOUNTS_MAX},
         {OPTION_LEAVES, &bench->leaves_per_hour, 0, 100000},
         {OPTION_STORM, &bench->storm, 1, ACCOUNTS_MAX},
+        {OPTION_CONNECTING, &bench->connecting, 1, ACCOUNTS_MAX},
         {OPTION_SEED, &bench->seed, 0, UINT32_MAX},
         {OPTION_PEOPLE, &bench->people, 10, GROUND_PEOPLE_MAX},
         {OPTION_ONLINE, &bench->online, 1, GROUND_PEOPLE_MAX / 2},
@@ -316,6 +321,7 @@ void arguments_read(int count, char **values, struct arguments *arguments) {
                   .receivers = 1000,
                   .each = 100,
                   .connections = 10000,
+                  .connecting = LOAD_CONNECTING_MAX,
                   .people = 10000,
                   .writes_percent = 50,
                   .seed = 1},

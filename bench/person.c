@@ -2,10 +2,13 @@
 /*
  * A person with one device: an actor that moves bytes between a socket and a net/device.
  *
- *     spawned ──PERSON_CONNECT──► connecting ──► the device's handshake ──► online
- *                    ▲                                                        │ the connection ends
- *                    └───────────────── the device's own backoff ◄────────────┘ (options.reconnect)
+ *     spawned ──PERSON_CONNECT──► the door ──► connecting ──► the device's handshake ──► online
+ *                                    ▲                              │ the connection ends  │
+ *                                    └──── the device's own backoff ◄──────────────────────┘
+ *                                          (options.reconnect)
  *
+ * Who is inside the door (door.h) connects at once, and leaves it when it is welcomed or its
+ * connection has ended; it lets in the next one.
  * Without `reconnect` whoever ends a connection ends the run: it is counted as a failure, and the
  * first one is told. PERSON_LEAVE and PERSON_CUT end it on purpose.
  * Input is handled as it comes; what it makes to be sent goes out once, after the turn's messages,
@@ -22,9 +25,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A fifth of the ephemeral ports of one loopback address: the kernel tries one after the other
- * until it finds a free one, and ports that were used just now aren't free. */
-#define PEOPLE_PER_ADDRESS 5000u
+/* Each person has a port of its own on one of the loopback addresses, below those that the kernel
+ * gives out: to look for a free one, the kernel tries one after the other. */
+#define PEOPLE_PER_ADDRESS 20000u
+#define PORT_FIRST 10000u
 
 void person_failed(const struct person_actor *self, const char *format, ...) {
     struct load *load = load_current();
@@ -44,6 +48,18 @@ static void connect_another(struct load *load) {
         actor_signal(load->people[load->connect_next++].actor, PERSON_CONNECT);
 }
 
+/* Gives its place to the next one. */
+static void leave_door(struct person_actor *self) {
+    struct load *load = load_current();
+    uint32_t next;
+    if (self->place != PERSON_INSIDE)
+        return;
+    self->place = PERSON_OUTSIDE;
+    if (door_leave(&load->door, &next) &&
+        actor_signal(load->people[next].actor, PERSON_INVITED) != 0)
+        person_failed(self, "person %u can't be let in", next);
+}
+
 static void on_welcome(void *context, const struct wire_welcome *welcome) {
     struct person_actor *self = context;
     struct load *load = load_current();
@@ -57,6 +73,7 @@ static void on_welcome(void *context, const struct wire_welcome *welcome) {
         self->online_since_ns = actor_now_ns();
     }
     self->online = true;
+    leave_door(self);
     if (self->counted)
         return;
     self->counted = true;
@@ -146,6 +163,7 @@ static void finish(struct person_actor *self) {
     socket_close(self->socket);
     self->socket = (struct socket_id){0};
     self->sending = false;
+    leave_door(self);
     device_disconnected(self->device, actor_now_ms());
     if (load_current()->options.reconnect && !self->away) {
         actor_timer_cancel(&self->timer);
@@ -154,15 +172,46 @@ static void finish(struct person_actor *self) {
     }
 }
 
+/* Inside the door. */
 static void connect_now(struct person_actor *self) {
     struct load *load = load_current();
-    uint32_t host = INADDR_LOOPBACK + (uint32_t)(self->person - load->people) / PEOPLE_PER_ADDRESS;
+    uint32_t index = (uint32_t)(self->person - load->people);
+    uint32_t host = htonl(INADDR_LOOPBACK + index / PEOPLE_PER_ADDRESS);
     struct socket_address local = {.family = AF_INET};
-    host = htonl(host);
     memcpy(local.bytes, &host, sizeof host);
+    if (!self->port_taken)
+        local.port = (uint16_t)(PORT_FIRST + index % PEOPLE_PER_ADDRESS);
     int error = socket_connect(&load->options.server, &local, &self->socket);
-    if (error)
-        person_failed(self, "cannot connect: %s", strerror(-error));
+    if (error == -EADDRINUSE && local.port != 0) { /* somebody listens on it */
+        local.port = 0;
+        error = socket_connect(&load->options.server, &local, &self->socket);
+    }
+    if (error == 0)
+        return;
+    leave_door(self);
+    person_failed(self, "cannot connect: %s", strerror(-error));
+}
+
+static void want_connection(struct person_actor *self) {
+    struct load *load = load_current();
+    if (self->place != PERSON_OUTSIDE)
+        return;
+    if (door_enter(&load->door, (uint32_t)(self->person - load->people))) {
+        self->place = PERSON_INSIDE;
+        connect_now(self);
+    } else {
+        self->place = PERSON_IN_LINE;
+    }
+}
+
+/* It was the first of the line; it may have gone away meanwhile. */
+static void person_on_invited(void *state, struct message **message) {
+    struct person_actor *self = state;
+    self->place = PERSON_INSIDE;
+    if (self->away || self->socket.bits != 0)
+        leave_door(self);
+    else
+        connect_now(self);
 }
 
 static void person_on_connect(void *state, struct message **message) {
@@ -172,7 +221,7 @@ static void person_on_connect(void *state, struct message **message) {
         self->device = device_create(&load_current()->device, self);
     CHECK(self->device != NULL);
     if (self->socket.bits == 0)
-        connect_now(self);
+        want_connection(self);
 }
 
 static void person_on_connected(void *state, struct message **message) {
@@ -180,6 +229,8 @@ static void person_on_connected(void *state, struct message **message) {
     struct person_actor *self = state;
     if (connected->socket.bits != self->socket.bits)
         return; /* that one was given up */
+    if (connected->error == -EADDRNOTAVAIL || connected->error == -EADDRINUSE)
+        self->port_taken = true;
     if (connected->error && load_current()->options.reconnect)
         finish(self);
     else if (connected->error)
@@ -251,7 +302,7 @@ static void person_on_tick(void *state, struct message **message) {
         if (device_tick(self->device, actor_now_ms()) < 0)
             finish(self);
     } else if (self->socket.bits == 0) {
-        connect_now(self);
+        want_connection(self);
     }
 }
 
@@ -299,6 +350,7 @@ static const struct actor_handler handlers[] = {
     [PERSON_CONNECT] = {"connect", person_on_connect},
     [PERSON_LEAVE] = {"leave", person_on_leave},
     [PERSON_CUT] = {"cut", person_on_cut},
+    [PERSON_INVITED] = {"invited", person_on_invited},
     [PERSON_TICK] = {"tick", person_on_tick},
     [PERSON_SEND] = {"send", person_on_send},
     [PERSON_FIND] = {"find", person_on_find},

@@ -10,6 +10,9 @@
 
 struct outgoing; /* person_mail.c */
 
+/* Where it stands at the load's door. */
+enum person_place { PERSON_OUTSIDE, PERSON_IN_LINE, PERSON_INSIDE };
+
 struct person_actor {
     struct person *person;
     struct device *device;
@@ -20,6 +23,8 @@ struct person_actor {
     uint64_t timer_ms;        /* when it fires */
     uint64_t online_since_ns; /* latency is of mail that did not wait for this person */
     bool sending, counted, online, away, finding;
+    bool port_taken;     /* its own: the kernel chooses one */
+    uint8_t place;       /* enum person_place */
     uint32_t find_first; /* of the `discover` that is under way */
 };
 

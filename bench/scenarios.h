@@ -26,6 +26,7 @@ struct bench_options {
 
     /* users (users.c) */
     unsigned connections, storm; /* storm: so many are cut at once; 0: none */
+    unsigned connecting;         /* at a time, the others wait */
     unsigned leaves_per_hour;    /* of each 100 people */
     unsigned seed;
     const char *report; /* directory; NULL: none */

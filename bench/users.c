@@ -202,7 +202,10 @@ static int all_back(struct users *users) {
     return error;
 }
 
-static void figure_add_storm(struct users *users, unsigned cut, const struct sample *before) {
+/* `lost`: connections since the storm began, those that were cut and those that had to be tried
+ * again. */
+static void figure_add_storm(struct users *users, unsigned cut, uint64_t lost,
+                             const struct sample *before) {
     struct sample after;
     sample_take_quick(&users->scenario.source, &after);
     double seconds = (double)(after.at_ns - before->at_ns) / 1e9;
@@ -210,6 +213,9 @@ static void figure_add_storm(struct users *users, unsigned cut, const struct sam
     figure_add("storm_seconds", "s", seconds);
     figure_add("storm_logins_per_s", "1/s", cut / seconds);
     figure_add_cpu(&users->scenario, "storm_login_cpu_us", (after.cpu_us - before->cpu_us) / cut);
+    figure_add("storm_load_cpu_us", "us", (after.load_cpu_us - before->load_cpu_us) / cut);
+    figure_add("storm_retries", "1", (double)(lost - cut));
+    figure_add("storm_waiting_peak", "1", users->scenario.load.door.waiting_peak);
     figure_add("storm_p99_us", "us",
                (double)histogram_quantile(&users->timeline.latency, .99) / 1000);
 }
@@ -233,7 +239,7 @@ static int storm(struct users *users) {
     if (error == 0)
         error = all_back(users);
     if (error == 0)
-        figure_add_storm(users, cut, &before);
+        figure_add_storm(users, cut, atomic_load(&load->counters.lost) - lost, &before);
     return error;
 }
 
@@ -287,6 +293,7 @@ static int begin(struct users *users, const struct bench_options *options) {
         .several_senders = true,
         .reconnect = true,
         .read_percent = READ_PERCENT,
+        .connecting_max = options->connecting,
     };
     const struct model_options model = {
         .seed = options->seed,

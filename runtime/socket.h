@@ -71,7 +71,9 @@ void socket_accept_pause(int listening_fd, bool paused);
  */
 int socket_own(struct socket_id socket);
 /* Begins to connect from this shard; the running actor owns it and gets SOCKET_CONNECTED.
- * `local` may be NULL: any address; its port may be 0. A negative errno: nothing follows. */
+ * `local` may be NULL: any address; its port may be 0: any; another may be that of connections to
+ * other peers, too, and is found to be in use when it connects (-EADDRNOTAVAIL) or, where somebody
+ * listens on it, at once (-EADDRINUSE). A negative errno: nothing follows. */
 int socket_connect(const struct socket_address *peer, const struct socket_address *local,
                    struct socket_id *socket);
 

@@ -178,6 +178,8 @@ int socket_open_bound(const struct socket_address *peer, const struct socket_add
      * go to each peer. */
     if (local->port == 0)
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    else /* connections of it to other peers, and ones that have ended, are not in the way */
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (local->family == peer->family && bind(fd, &kernel.any, length) == 0)
         return fd;
     error = local->family == peer->family ? -errno : -EINVAL;

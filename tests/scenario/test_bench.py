@@ -20,7 +20,8 @@ USERS = {"login_cpu_us", "login_per_s", "connections", "idle_connection_bytes", 
          "load_connection_bytes", "sent_and_received", "held_connections", "held_seconds", "held_lost", "held_heartbeats",
          "heartbeats_per_s", "messages_per_s", "reads_per_s", "cpu_us", "p50_us", "p99_us", "p999_us", "sent", "delivered", "repeated", "skipped", "node_restarts",
          "actor_restarts"}
-STORM = {"storm_" + what for what in ("connections", "seconds", "logins_per_s", "login_cpu_us", "p99_us")}
+STORM = {"storm_" + what for what in ("connections", "seconds", "logins_per_s", "login_cpu_us", "load_cpu_us", "retries",
+                                      "waiting_peak", "p99_us")}
 GROUND = {"users", "user_bytes", "held_seconds", "people_hours", "connected", "mailboxes_awake", "activations_per_s",
           "logins_per_s", "messages_per_s", "reads_per_s", "cpu_us", "activation_cpu_us", "p50_us", "p99_us",
           "node_begin_bytes", "node_end_bytes", "activations", "passivations", "accepted", "delivered", "waiting",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numeric addresses as text: what is taken, what it means, and what is refused. */
+/* Numeric addresses as text: what is taken, what it means, and what is refused; and sockets that
+ * are bound to one. */
 #include "runtime/socket_internal.h"
 
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -77,11 +79,53 @@ static void address_survives_the_kernels_form(void **state) {
     }
 }
 
+/* Listens on a port of its own; where, is in *address. */
+static int listen_somewhere(struct socket_address *address) {
+    union socket_kernel_address kernel = {.any = {.sa_family = AF_INET}};
+    socklen_t length = sizeof kernel.ipv4;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    kernel.ipv4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, &kernel.any, length), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, &kernel.any, &length), 0);
+    socket_address_from_kernel(&kernel, address);
+    return fd;
+}
+
+static int connect_bound(const struct socket_address *peer, const struct socket_address *local) {
+    union socket_kernel_address kernel;
+    socklen_t length = socket_address_to_kernel(peer, &kernel);
+    int fd = socket_open_bound(peer, local);
+
+    if (fd >= 0)
+        assert_int_equal(connect(fd, &kernel.any, length), 0);
+    return fd;
+}
+
+static void connections_to_two_peers_may_share_a_port_that_a_listener_may_not(void **state) {
+    struct socket_address first, second, local;
+    int first_fd = listen_somewhere(&first), second_fd = listen_somewhere(&second);
+    int fds[2];
+
+    close(listen_somewhere(&local)); /* a port that is free */
+    fds[0] = connect_bound(&first, &local);
+    fds[1] = connect_bound(&second, &local);
+    assert_true(fds[0] >= 0 && fds[1] >= 0);
+    assert_int_equal(socket_open_bound(&first, &second), -EADDRINUSE);
+    close(fds[0]);
+    close(fds[1]);
+    close(first_fd);
+    close(second_fd);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(address_text_is_read_and_written),
         cmocka_unit_test(address_text_that_is_no_address_is_refused),
         cmocka_unit_test(address_survives_the_kernels_form),
+        cmocka_unit_test(connections_to_two_peers_may_share_a_port_that_a_listener_may_not),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
