@@ -46,13 +46,23 @@ static bool takes_work(const struct connection *connection) {
 /* --- ping, pong, reply -------------------------------------------------------------------------
  */
 
+/* Whoever came when there were few would else go on with a short interval for as long as it stays.
+ * 0: it is about what the device knows. */
+static uint32_t grown_heartbeat_ms(const struct connection *connection) {
+    uint32_t interval_ms = node_heartbeat_ms(node_current());
+    return interval_ms > connection->heartbeat_ms + connection->heartbeat_ms / 4 ? interval_ms : 0;
+}
+
 static void take_ping(struct connection *connection, const struct wire_frame *frame) {
     struct wire_writer writer;
-    struct wire_pong pong = {.token = frame->ping.token};
+    struct wire_pong pong = {.token = frame->ping.token,
+                             .heartbeat_ms = grown_heartbeat_ms(connection)};
     if (!connection_output_room(connection, OUTPUT_URGENT, 32, &writer))
         return;
     CHECK(wire_write_pong(&writer, frame->ref, &pong) == 0);
     connection_output_commit(connection, OUTPUT_URGENT, &writer);
+    if (pong.heartbeat_ms)
+        connection->heartbeat_ms = pong.heartbeat_ms;
 }
 
 static void take_and_ignore(struct connection *connection, const struct wire_frame *frame) {

@@ -267,6 +267,8 @@ static int handle_frame(struct device *device, const struct wire_frame *frame, u
         device->pong_wanted = true;
         return 0;
     case WIRE_PONG:
+        if (frame->pong.heartbeat_ms != 0)
+            device_handshake_heartbeat(device, frame->pong.heartbeat_ms);
         return 0;
     case WIRE_REPLY:
         return online ? device_outbox_reply(device, frame->ref, &frame->reply, now_ms) : 0;

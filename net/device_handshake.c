@@ -203,6 +203,10 @@ static void share_window(struct device *device, uint32_t in_flight_max) {
     device->sends_max = (uint16_t)clamp(sends, 1, DEVICE_SENDS_MAX);
 }
 
+void device_handshake_heartbeat(struct device *device, uint32_t interval_ms) {
+    device->heartbeat_ms = clamp(interval_ms, HEARTBEAT_MS_MIN, HEARTBEAT_MS_MAX);
+}
+
 int device_handshake_welcome(struct device *device, const struct wire_welcome *welcome,
                              uint64_t now_ms) {
     if (welcome->version != WIRE_VERSION)
@@ -214,7 +218,7 @@ int device_handshake_welcome(struct device *device, const struct wire_welcome *w
         device->pinged_ms = now_ms;
     }
     device->frame_bytes_max = clamp(welcome->frame_bytes_max, 1024, WIRE_FRAMES_BYTES_MAX);
-    device->heartbeat_ms = clamp(welcome->heartbeat_ms, HEARTBEAT_MS_MIN, HEARTBEAT_MS_MAX);
+    device_handshake_heartbeat(device, welcome->heartbeat_ms);
     device->discover_phones_max = clamp(welcome->discover_phones_max, 1, DISCOVER_PHONES_MAX);
     share_window(device, welcome->sends_in_flight_max);
     device->registered = welcome->registered;

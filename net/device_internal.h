@@ -146,6 +146,8 @@ int device_handshake_upgrade(struct device *device, const uint8_t *bytes, size_t
                              size_t *used);
 /* A Noise handshake message. */
 int device_handshake_read(struct device *device, uint8_t *message, size_t length);
+/* The interval that the node wants, within what makes sense. */
+void device_handshake_heartbeat(struct device *device, uint32_t interval_ms);
 int device_handshake_welcome(struct device *device, const struct wire_welcome *welcome,
                              uint64_t now_ms);
 

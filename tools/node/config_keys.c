@@ -69,8 +69,9 @@ const struct config_key config_keys[] = {
      "Devices are told to be heard this often; two and a half of them in silence is death."},
     {"heartbeats_per_second", CONFIG_COUNT, "2000", 0, 10000000,
      FIELD(limits.heartbeats_per_second_max),
-     "With many connections devices are told longer intervals (up to 280 s), so that all of them "
-     "together stay below this. 0: the interval never grows."},
+     "With many connections devices are told longer intervals (up to 280 s), those who came before "
+     "when they are next heard, so that all of them together stay below this. 0: the interval "
+     "never grows."},
     {"mail_in_flight", CONFIG_COUNT, "256", 1, 65536, FIELD(limits.mail_in_flight_max),
      "Messages sent to a device that it has not acknowledged."},
     {"mail_in_flight_bytes", CONFIG_SIZE, "1MiB", 65536, 64 * MIB,

@@ -61,6 +61,28 @@ static void device_is_told_the_grown_interval(void **state) {
     peer_destroy(peer);
 }
 
+static uint32_t told_by_pong(struct peer *peer) {
+    struct wire_frame frame;
+    peer_send_frame(peer, &(struct wire_frame){.kind = WIRE_PING, .ping = {.token = 5}});
+    peer_expect(peer, WIRE_PONG, &frame);
+    assert_int_equal(frame.pong.token, 5);
+    return frame.pong.heartbeat_ms;
+}
+
+static void device_that_came_early_is_told_that_the_interval_has_grown(void **state) {
+    edge_start();
+    struct peer *peer = edge_login();
+    assert_int_equal(told_by_pong(peer), 0);
+    edge.node.connections += 71999; /* 36 s: not worth a word */
+    assert_int_equal(told_by_pong(peer), 0);
+    edge.node.connections += 128000;
+    assert_int_equal(told_by_pong(peer), 100000);
+    assert_int_equal(told_by_pong(peer), 0); /* it knows */
+    edge.node.connections -= 199999;
+    assert_int_equal(told_by_pong(peer), 0); /* a shorter one is for those who come now */
+    peer_destroy(peer);
+}
+
 static void send_much_mail(struct fake_mailbox *mailbox) {
     for (int i = 0; i < 256; i++)
         fake_mailbox_mail(mailbox, 4000);
@@ -237,6 +259,7 @@ int main(void) {
         EDGE_TEST(device_that_answers_stays),
         EDGE_TEST(interval_grows_with_connections),
         EDGE_TEST(device_is_told_the_grown_interval),
+        EDGE_TEST(device_that_came_early_is_told_that_the_interval_has_grown),
         EDGE_TEST(whole_window_of_mail_comes_in_order),
         EDGE_TEST(device_that_does_not_read_is_bounded),
         EDGE_TEST(device_that_does_not_read_is_slow),

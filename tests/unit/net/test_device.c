@@ -202,6 +202,23 @@ static void quiet_connection_is_pinged(void **state) {
     assert_true(device_deadline_ms(owner->device) > deadline);
 }
 
+static void interval_that_a_pong_tells_holds_from_then_on(void **state) {
+    struct owner *owner = *state;
+    owner_go_online(owner);
+    struct wire_frame longer = {.kind = WIRE_PONG, .pong.heartbeat_ms = 280000};
+    struct wire_frame plain = {.kind = WIRE_PONG};
+    owner_hear(owner, &longer);
+    owner_hear(owner, &plain); /* says nothing about it */
+    uint64_t deadline = device_deadline_ms(owner->device), heard = owner->now_ms;
+    assert_true(deadline > heard + 209000 && deadline <= heard + 280000);
+    owner_tick(owner, deadline);
+    assert_int_equal(fake_node_count(&owner->node, WIRE_PING), 1);
+    owner_tick(owner, heard + 699999);
+    assert_int_equal(owner->result, 0);
+    owner_tick(owner, heard + 700000);
+    assert_int_equal(owner->result, -ETIMEDOUT);
+}
+
 static void ping_is_answered(void **state) {
     struct owner *owner = *state;
     owner_go_online(owner);
@@ -532,6 +549,7 @@ int main(void) {
         TEST(version_that_we_do_not_speak_is_final),
         TEST(handshake_has_a_deadline),
         TEST(quiet_connection_is_pinged),
+        TEST(interval_that_a_pong_tells_holds_from_then_on),
         TEST(ping_is_answered),
         TEST(silence_of_two_and_a_half_intervals_is_death),
         TEST(anything_heard_puts_death_off),
