@@ -19,7 +19,7 @@
 
 #include <string.h>
 
-#define RING_FIRST 8u
+#define RING_FIRST 1u /* a million people who get one mail each have a million rings */
 #define SEQUENCE_BLOCK 4096u
 #define HOLD_UNKNOWN_MS 100u    /* before a device has acknowledged anything */
 #define ACK_SAMPLE_MS_MAX 4000u /* longer ones count as this: eight of it fit 16 bits */

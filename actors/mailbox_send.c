@@ -45,7 +45,7 @@
 
 #include <string.h>
 
-#define RING_FIRST 16u
+#define RING_FIRST 1u /* most people write one message at a time */
 #define RING_KEPT 64u /* so many exact answers are kept in any case */
 #define RING_MAX 1024u
 #define WINDOW_MAX 64u /* a device has no more on its way (net/device.h) */
@@ -150,6 +150,8 @@ static void note_again(struct sends *sends, uint64_t send_end) {
 void mailbox_sends_attach(struct device *device, uint64_t send_low, uint64_t send_end) {
     struct sends *sends = &device->sends;
     send_low = send_low > NUMBER_MAX ? NUMBER_MAX : send_low;
+    while (sends->ring && send_low > sends->next && sends->capacity < RING_KEPT)
+        ring_grow(sends); /* it leaves numbers out: what is open below them has its place still */
     if (send_low > sends->next)
         sends->next = send_low;
     note_again(sends, send_end);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The way of a message: sending, holding, storing, acknowledging, and what each side is told. */
+#include "runtime/inspect_internal.h"
 #include "tests/unit/actors/mailbox_fixture.h"
 
 #define ANN 100
@@ -533,6 +534,38 @@ static void a_mailbox_is_not_asked_to_passivate_while_a_device_is_here(void **st
     assert_int_not_equal(phone_attach_as(&again, ANN, 1, 0, 0, 1)->epoch, ann2.epoch);
 }
 
+/* What the mailbox has beside its state. */
+static struct inspect_row look_at(struct actor_id mailbox) {
+    struct inspect_row row = {0};
+    struct shard *shard = hand.runtime->shards[id_shard(mailbox)];
+    struct actor *actor = shard_actor(shard, mailbox);
+    assert_non_null(actor);
+    inspect_fill_row(shard, actor, &row);
+    return row;
+}
+
+/* A million people who write one message each have all of this at once. */
+static void a_single_message_takes_little_memory_and_gives_it_back(void **state) {
+    meet();
+    phone_attach(&bob, BOB, 1);
+    hand_pass_ms(30000);
+    assert_int_equal(look_at(ann.mailbox).allocated_bytes, 0);
+    assert_int_equal(look_at(bob.mailbox).allocated_bytes, 0);
+    uint64_t ref = phone_send(&ann, BOB, "one");
+    phone_ack(&bob, phone_expect(&bob, "one"));
+    assert_int_equal(phone_answer(&ann, ref), WIRE_CODE_OK);
+    phone_ack(&ann, 1); /* that it is delivered */
+    assert_in_range(look_at(ann.mailbox).allocated_bytes, 1, 640);
+    assert_in_range(look_at(bob.mailbox).allocated_bytes, 1, 640);
+    assert_in_range(look_at(ann.mailbox).monitors, 1, 2); /* bob, the committer */
+    hand_pass_ms(16000);
+    assert_int_equal(look_at(ann.mailbox).allocated_bytes, 0);
+    assert_int_equal(look_at(bob.mailbox).allocated_bytes, 0);
+    assert_int_equal(look_at(ann.mailbox).monitors, 0);
+    assert_int_equal(look_at(bob.mailbox).watchers, 0);
+    assert_int_equal(look_at(ann.mailbox).timers + look_at(bob.mailbox).timers, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, hand_setup, hand_teardown)
 
 int main(void) {
@@ -565,6 +598,7 @@ int main(void) {
         TEST(what_a_failed_connection_had_is_not_suspect),
         TEST(a_quiet_mailbox_is_passivated_and_knows_its_marks),
         TEST(a_mailbox_is_not_asked_to_passivate_while_a_device_is_here),
+        TEST(a_single_message_takes_little_memory_and_gives_it_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -334,6 +334,28 @@ static void the_device_is_the_authority_of_its_numbers(void **state) {
     assert_int_equal(phone_answer(&again, phone_send_number(&again, 500, BOB, "x")), WIRE_CODE_OK);
 }
 
+/* Ann's device forgets that it still waits for some, and goes on further up. */
+static void what_is_open_below_left_out_numbers_ends_too(void **state) {
+    static struct phone again;
+    uint64_t open[3];
+    phone_attach(&bob, BOB, 1);
+    for (unsigned i = 0; i < 3; i++)
+        open[i] = phone_send(&ann, BOB, "open");
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(phone_expect(&bob, "open"), i + 1);
+    assert_int_equal(phone_answer(&ann, open[0]), -1);
+    phone_leave(&ann);
+    phone_attach_as(&again, ANN, 1, 0, 0, 20);
+    uint64_t first = phone_send_number(&again, 20, BOB, "behind");
+    uint64_t second = phone_send_number(&again, 21, BOB, "behind");
+    phone_expect(&bob, "behind");
+    phone_ack(&bob, phone_expect(&bob, "behind"));
+    assert_int_equal(phone_answer(&again, first), WIRE_CODE_OK);
+    assert_int_equal(phone_answer(&again, second), WIRE_CODE_OK);
+    hand_pass_ms(30000);
+    assert_int_equal(hand_event("settled_late"), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, hand_teardown)
 
 int main(void) {
@@ -359,6 +381,7 @@ int main(void) {
         TEST(a_note_to_oneself_with_one_device_is_sent_at_once),
         TEST(an_outdated_list_of_ones_own_devices_is_stale),
         TEST(the_device_is_the_authority_of_its_numbers),
+        TEST(what_is_open_below_left_out_numbers_ends_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
