@@ -19,8 +19,7 @@ static void people_make(struct load *load) {
     load->body = calloc(1, load->options.body_bytes);
     CHECK(load->people != NULL && load->body != NULL);
     for (unsigned i = 0; i < load->options.count; i++)
-        load->people[i] = (struct person){
-            .account = &load->options.accounts[i], .version = 1, .last_from = UINT32_MAX};
+        load->people[i] = (struct person){.version = 1, .last_from = UINT32_MAX};
 }
 
 int load_start(struct load *load, const struct load_options *options) {
@@ -54,6 +53,7 @@ void load_stop(struct load *load) {
     free(load->people);
     free(load->body);
     door_finish(&load->door);
+    calendar_finish(&load->calendar);
     memset(load, 0, sizeof *load);
 }
 

@@ -18,6 +18,7 @@
 #define TERN_BENCH_LOAD_H
 
 #include "bench/accounts.h"
+#include "bench/calendar.h"
 #include "bench/door.h"
 #include "bench/histogram.h"
 #include "net/device.h"
@@ -32,17 +33,17 @@
 #define LOAD_FAILURE_BYTES 200
 #define LOAD_CONNECTING_MAX 1024u
 
+/* What those who write to a person need to know, and what it knows of its mail. */
 struct person {
-    const struct account *account;
     struct actor_id actor;
-    uint64_t user; /* once known; 0 before */
+    uint64_t user;   /* once known; 0 before */
+    uint64_t window; /* which messages from `received` on have come */
     uint32_t device;
-    bool has_sent, has_received; /* one at least: accepted by the node; shown here */
-    uint64_t version;            /* of this person's device list, as the senders use it */
-    uint32_t written, received;  /* messages to this person; `received`: all before it have come */
-    uint64_t window;             /* which of those from `received` on have come */
+    uint32_t version;           /* of this person's device list, as the senders use it */
+    uint32_t written, received; /* messages to this person; `received`: all before it have come */
     uint32_t last_from, last_place;
 };
+_Static_assert(sizeof(struct person) == 48, "there are millions of them");
 
 /* Written by the shard, read by the main thread. */
 struct load_counters {
@@ -61,7 +62,7 @@ struct load_counters {
 
 struct load_options {
     struct socket_address server;
-    const struct account *accounts;
+    const struct accounts *accounts;
     unsigned count;
     size_t body_bytes;
     unsigned outbox_messages; /* that a person may have without an answer; a power of two */
@@ -92,6 +93,8 @@ struct load {
     /* The shard's own from here. */
     unsigned connect_next, connect_end; /* whoever comes online lets the next one connect */
     struct door door;                   /* through which people connect */
+    struct calendar calendar;           /* of what is not soon */
+    uint32_t find_first;                /* of the `discover` that is under way */
     uint8_t cluster_key[CERTIFICATE_KEY_BYTES];
     bool cluster_key_known;
     uint32_t run; /* makes the ids of this run its own */
@@ -137,7 +140,7 @@ enum {
     PERSON_CUT,
     PERSON_INVITED, /* by who has left the door */
 };
-enum { CROWD_TAKE = ACTOR_KIND_FIRST };
+enum { CROWD_TAKE = ACTOR_KIND_FIRST, CROWD_WAKE };
 
 struct person_send {
     uint64_t scheduled_ns;

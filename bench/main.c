@@ -59,8 +59,10 @@ static void descriptors_raise(void) {
 }
 
 static int write_accounts(const struct arguments *arguments) {
-    struct account *accounts = accounts_make(arguments->accounts_count);
-    int error = accounts_write(arguments->accounts_file, accounts, arguments->accounts_count);
+    struct accounts *accounts = NULL;
+    int error = accounts_make(NULL, arguments->accounts_count, &accounts);
+    if (error == 0)
+        error = accounts_write(arguments->accounts_file, accounts);
     if (error)
         fprintf(stderr, "tern-bench: %s: %s\n", arguments->accounts_file, strerror(-error));
     return error;

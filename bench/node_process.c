@@ -108,12 +108,12 @@ static pid_t child_start(const struct node_process *node, const char *const argu
 }
 
 static int import_run(const struct node_process *node, const char *program,
-                      const struct account *accounts, unsigned count) {
+                      const struct accounts *accounts) {
     char config[PATHS_MAX], people[PATHS_MAX];
     int status;
     path_join(node, "tern.conf", config);
     path_join(node, "people.jsonl", people);
-    int error = accounts_write(people, accounts, count);
+    int error = accounts_write(people, accounts);
     if (error)
         return error;
     const char *const arguments[] = {program, "import", people, "--config", config, NULL};
@@ -145,7 +145,7 @@ static int ready_wait(struct node_process *node) {
 }
 
 static int start(struct node_process *node, const struct node_options *options,
-                 const struct account *accounts, unsigned count) {
+                 const struct accounts *accounts) {
     char program[PATH_MAX], config[PATHS_MAX];
     program_find(options, program);
     path_join(node, "tern.conf", config);
@@ -155,7 +155,7 @@ static int start(struct node_process *node, const struct node_options *options,
     if (error == 0)
         error = config_write(node, options);
     if (error == 0)
-        error = import_run(node, program, accounts, count);
+        error = import_run(node, program, accounts);
     if (error)
         return error;
     const char *const arguments[] = {program, "--config", config, NULL};
@@ -168,17 +168,16 @@ static int start(struct node_process *node, const struct node_options *options,
 }
 
 int node_process_start(struct node_process *node, const struct node_options *options,
-                       const struct account *accounts, unsigned count) {
-    const char *parent = options->parent != NULL ? options->parent : getenv("TMPDIR");
+                       const struct accounts *accounts) {
     char text[LOG_BYTES_MAX];
     *node = (struct node_process){0};
     snprintf(node->directory, sizeof node->directory, "%s/tern-bench-XXXXXX",
-             parent != NULL ? parent : "/var/tmp");
+             accounts_directory(options->parent));
     if (mkdtemp(node->directory) == NULL) {
         fprintf(stderr, "tern-bench: %s: %s\n", node->directory, strerror(errno));
         return -errno;
     }
-    int error = start(node, options, accounts, count);
+    int error = start(node, options, accounts);
     if (error == 0)
         return 0;
     log_read(node, text);

@@ -33,7 +33,7 @@ struct node_process {
 
 /* 0, or negative after it has said on standard error what went wrong and cleaned up. */
 int node_process_start(struct node_process *node, const struct node_options *options,
-                       const struct account *accounts, unsigned count);
+                       const struct accounts *accounts);
 /* Ends it in order (kills it after a while) and removes its directory. */
 void node_process_stop(struct node_process *node);
 

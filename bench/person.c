@@ -29,13 +29,15 @@
  * gives out: to look for a free one, the kernel tries one after the other. */
 #define PEOPLE_PER_ADDRESS 20000u
 #define PORT_FIRST 10000u
+/* Nearer than that a timer is set, which is exact and eight times as large as the calendar's place.
+ */
+#define SOON_MS 2000u
 
 void person_failed(const struct person_actor *self, const char *format, ...) {
     struct load *load = load_current();
     if (atomic_load(&load->counters.failures) == 0) {
         va_list arguments;
-        int length = snprintf(load->failure, sizeof load->failure,
-                              "person %u: ", (unsigned)(self->person - load->people));
+        int length = snprintf(load->failure, sizeof load->failure, "person %u: ", self->index);
         va_start(arguments, format);
         vsnprintf(load->failure + length, sizeof load->failure - (size_t)length, format, arguments);
         va_end(arguments);
@@ -46,6 +48,13 @@ void person_failed(const struct person_actor *self, const char *format, ...) {
 static void connect_another(struct load *load) {
     if (load->connect_next < load->connect_end)
         actor_signal(load->people[load->connect_next++].actor, PERSON_CONNECT);
+}
+
+static void tell_unknown(const struct person_actor *self) {
+    struct account account;
+    accounts_get(load_current()->options.accounts, self->index, &account);
+    person_failed(self, "the node doesn't know %s", account.phone);
+    sodium_memzero(&account, sizeof account);
 }
 
 /* Gives its place to the next one. */
@@ -64,9 +73,9 @@ static void on_welcome(void *context, const struct wire_welcome *welcome) {
     struct person_actor *self = context;
     struct load *load = load_current();
     if (!welcome->registered)
-        person_failed(self, "the node doesn't know %s", self->person->account->phone);
-    self->person->user = welcome->user;
-    self->person->device = welcome->device;
+        tell_unknown(self);
+    person_of(self)->user = welcome->user;
+    person_of(self)->device = welcome->device;
     if (!self->online) {
         tally(&load->counters.connected);
         tally(&load->counters.logins);
@@ -107,16 +116,19 @@ static void person_on_find(void *state, struct message **message) {
     const struct person_find *find = message_as(*message, struct person_find);
     struct person_actor *self = state;
     struct load *load = load_current();
+    struct account accounts[PERSON_FIND_MAX];
     struct wire_bytes phones[PERSON_FIND_MAX];
     for (unsigned i = 0; i < find->count; i++) {
-        const char *phone = load->people[find->first + i].account->phone;
-        phones[i] = (struct wire_bytes){(const uint8_t *)phone, (uint32_t)strlen(phone)};
+        accounts_get(load->options.accounts, find->first + i, &accounts[i]);
+        phones[i] = (struct wire_bytes){(const uint8_t *)accounts[i].phone,
+                                        (uint32_t)strlen(accounts[i].phone)};
     }
     struct wire_frame frame = {.kind = WIRE_DISCOVER,
                                .discover.phones = {.items = phones, .count = find->count}};
-    self->find_first = find->first;
+    load->find_first = find->first;
     self->finding = true;
     int ref = device_request(self->device, &frame);
+    sodium_memzero(accounts, sizeof accounts);
     if (ref < 0)
         person_failed(self, "nobody can be looked for: %s", strerror(-ref));
 }
@@ -138,24 +150,40 @@ static void on_replied(void *context, uint32_t ref, const struct wire_reply *rep
         return;
     }
     for (unsigned i = 0; wire_next_person(&body.people, &found); i++) {
-        struct person *person = &load->people[self->find_first + i]; /* in the order of asking */
-        if (found.phone.length != strlen(person->account->phone) ||
-            memcmp(found.phone.bytes, person->account->phone, found.phone.length) != 0)
-            person_failed(self, "%s was not found", person->account->phone);
-        person->user = found.user;
+        struct account account;
+        accounts_get(load->options.accounts, load->find_first + i, &account); /* in this order */
+        if (found.phone.length != strlen(account.phone) ||
+            memcmp(found.phone.bytes, account.phone, found.phone.length) != 0)
+            person_failed(self, "%s was not found", account.phone);
+        load->people[load->find_first + i].user = found.user;
         tally(&load->counters.found);
     }
 }
 
 /* --- the socket --- */
 
+static void wake_cancel(struct person_actor *self) {
+    if (self->wake == PERSON_BY_TIMER)
+        actor_timer_cancel(&self->timer);
+    else if (self->wake == PERSON_BY_CALENDAR)
+        calendar_clear(&load_current()->calendar, self->index);
+    self->wake = PERSON_SLEEPS;
+}
+
+/* What is soon is soon by the millisecond; heartbeats may come a little later. */
 static void wake_at(struct person_actor *self, uint64_t when_ms) {
     uint64_t now_ms = actor_now_ms();
-    if (when_ms == DEVICE_NEVER || (self->timer.bits != 0 && self->timer_ms <= when_ms))
+    if (when_ms == DEVICE_NEVER || (self->wake != PERSON_SLEEPS && self->wake_ms <= when_ms))
         return;
-    actor_timer_cancel(&self->timer);
-    self->timer_ms = when_ms > now_ms ? when_ms : now_ms + 1;
-    self->timer = actor_timer_start(self->timer_ms - now_ms, PERSON_TICK, 0);
+    wake_cancel(self);
+    self->wake_ms = when_ms > now_ms ? when_ms : now_ms + 1;
+    if (self->wake_ms - now_ms < SOON_MS) {
+        self->timer = actor_timer_start(self->wake_ms - now_ms, PERSON_TICK, 0);
+        self->wake = PERSON_BY_TIMER;
+    } else {
+        calendar_set(&load_current()->calendar, self->index, self->wake_ms);
+        self->wake = PERSON_BY_CALENDAR;
+    }
 }
 
 /* The connection is over, or there was none. */
@@ -166,8 +194,7 @@ static void finish(struct person_actor *self) {
     leave_door(self);
     device_disconnected(self->device, actor_now_ms());
     if (load_current()->options.reconnect && !self->away) {
-        actor_timer_cancel(&self->timer);
-        self->timer = (struct actor_timer){0};
+        wake_cancel(self);
         wake_at(self, device_reconnect_ms(self->device));
     }
 }
@@ -175,12 +202,11 @@ static void finish(struct person_actor *self) {
 /* Inside the door. */
 static void connect_now(struct person_actor *self) {
     struct load *load = load_current();
-    uint32_t index = (uint32_t)(self->person - load->people);
-    uint32_t host = htonl(INADDR_LOOPBACK + index / PEOPLE_PER_ADDRESS);
+    uint32_t host = htonl(INADDR_LOOPBACK + self->index / PEOPLE_PER_ADDRESS);
     struct socket_address local = {.family = AF_INET};
     memcpy(local.bytes, &host, sizeof host);
     if (!self->port_taken)
-        local.port = (uint16_t)(PORT_FIRST + index % PEOPLE_PER_ADDRESS);
+        local.port = (uint16_t)(PORT_FIRST + self->index % PEOPLE_PER_ADDRESS);
     int error = socket_connect(&load->options.server, &local, &self->socket);
     if (error == -EADDRINUSE && local.port != 0) { /* somebody listens on it */
         local.port = 0;
@@ -193,10 +219,9 @@ static void connect_now(struct person_actor *self) {
 }
 
 static void want_connection(struct person_actor *self) {
-    struct load *load = load_current();
     if (self->place != PERSON_OUTSIDE)
         return;
-    if (door_enter(&load->door, (uint32_t)(self->person - load->people))) {
+    if (door_enter(&load_current()->door, self->index)) {
         self->place = PERSON_INSIDE;
         connect_now(self);
     } else {
@@ -295,14 +320,17 @@ static void person_after_turn(void *state) {
 
 static void person_on_tick(void *state, struct message **message) {
     struct person_actor *self = state;
-    self->timer = (struct actor_timer){0};
+    wake_cancel(self); /* by whatever way it came, this may be one that was taken back too late */
     if (self->device == NULL || self->away)
         return;
     if (!device_is_offline(self->device)) {
         if (device_tick(self->device, actor_now_ms()) < 0)
             finish(self);
     } else if (self->socket.bits == 0) {
-        want_connection(self);
+        if (device_reconnect_ms(self->device) > actor_now_ms())
+            wake_at(self, device_reconnect_ms(self->device));
+        else
+            want_connection(self);
     }
 }
 
@@ -319,8 +347,7 @@ static void person_on_cut(void *state, struct message **message) {
 static void person_on_leave(void *state, struct message **message) {
     struct person_actor *self = state;
     self->away = true;
-    actor_timer_cancel(&self->timer);
-    self->timer = (struct actor_timer){0};
+    wake_cancel(self);
     if (self->socket.bits != 0)
         finish(self);
 }
@@ -329,8 +356,8 @@ static void person_on_leave(void *state, struct message **message) {
 
 static int person_init(void *state, const void *argument) {
     struct person_actor *self = state;
-    self->person = *(struct person *const *)argument;
-    self->person->actor = actor_self();
+    self->index = *(const uint32_t *)argument;
+    person_of(self)->actor = actor_self();
     return 0;
 }
 
@@ -370,14 +397,26 @@ static const struct actor_class person_class = {
 static int crowd_init(void *state, const void *argument) {
     struct load *load = load_current();
     load->crowd = actor_self();
-    for (unsigned i = 0; i < load->options.count; i++) {
-        struct person *person = &load->people[i];
+    calendar_init(&load->calendar, load->options.count, actor_now_ms());
+    for (uint32_t i = 0; i < load->options.count; i++) {
         struct actor_id actor;
-        int error = actor_spawn(&person_class, &person, supervisor_of_class(&person_class), &actor);
+        int error = actor_spawn(&person_class, &i, supervisor_of_class(&person_class), &actor);
         if (error)
             return error;
     }
+    actor_timer_start(CALENDAR_SLOT_MS, CROWD_WAKE, 0);
     return 0;
+}
+
+/* Those whose time has come; who has no room for that is asked again. */
+static void crowd_on_wake(void *state, struct message **message) {
+    struct load *load = load_current();
+    uint64_t now_ms = actor_now_ms();
+    uint32_t person;
+    while ((person = calendar_take(&load->calendar, now_ms)) != CALENDAR_NOBODY)
+        if (actor_signal(load->people[person].actor, PERSON_TICK) != 0)
+            calendar_set(&load->calendar, person, now_ms + CALENDAR_SLOT_MS);
+    actor_timer_start(CALENDAR_SLOT_MS, CROWD_WAKE, 0);
 }
 
 static void crowd_on_take(void *state, struct message **message) {
@@ -389,6 +428,7 @@ static void crowd_on_take(void *state, struct message **message) {
 
 static const struct actor_handler crowd_handlers[] = {
     [CROWD_TAKE] = {"take", crowd_on_take},
+    [CROWD_WAKE] = {"wake", crowd_on_wake},
 };
 
 static const struct actor_class crowd_class = {
@@ -415,7 +455,11 @@ const struct supervisor_spec load_tree = {
 /* --- the device's side --- */
 
 static void identity(void *context, struct noise_keypair *pair) {
-    *pair = ((struct person_actor *)context)->person->account->key;
+    const struct person_actor *self = context;
+    struct account account;
+    accounts_get(load_current()->options.accounts, self->index, &account);
+    *pair = account.key;
+    sodium_memzero(&account, sizeof account);
 }
 
 static int pin_load(void *context, uint8_t cluster_key[CERTIFICATE_KEY_BYTES]) {

@@ -13,23 +13,32 @@ struct outgoing; /* person_mail.c */
 /* Where it stands at the load's door. */
 enum person_place { PERSON_OUTSIDE, PERSON_IN_LINE, PERSON_INSIDE };
 
+/* How it is woken. */
+enum person_wake { PERSON_SLEEPS, PERSON_BY_TIMER, PERSON_BY_CALENDAR };
+
 struct person_actor {
-    struct person *person;
+    uint32_t index;
+    bool sending : 1, counted : 1, online : 1, away : 1, finding : 1;
+    bool port_taken : 1;                 /* its own: the kernel chooses one */
+    bool has_sent : 1, has_received : 1; /* one at least: accepted by the node; shown here */
+    uint8_t place;                       /* enum person_place */
+    uint8_t wake;                        /* enum person_wake */
     struct device *device;
     struct outgoing *outbox; /* by number, options.outbox_messages of them; NULL: none is open */
     struct unread *unread;   /* mail that will be read; NULL: none */
     struct socket_id socket;
     struct actor_timer timer;
-    uint64_t timer_ms;        /* when it fires */
+    uint64_t wake_ms;         /* unless it sleeps */
     uint64_t online_since_ns; /* latency is of mail that did not wait for this person */
-    bool sending, counted, online, away, finding;
-    bool port_taken;     /* its own: the kernel chooses one */
-    uint8_t place;       /* enum person_place */
-    uint32_t find_first; /* of the `discover` that is under way */
 };
+_Static_assert(sizeof(struct person_actor) == 64, "there are millions of them");
 
 static inline struct load *load_current(void) {
     return actor_context();
+}
+
+static inline struct person *person_of(const struct person_actor *self) {
+    return &load_current()->people[self->index];
 }
 
 /* The shard is the only writer. */

@@ -33,16 +33,12 @@ struct outgoing {
 };
 
 struct unread {
-    unsigned count;
+    unsigned count, capacity;
     struct {
         struct wire_id id;
         uint64_t chat, due_ms;
-    } mail[UNREAD_MAX];
+    } mail[];
 };
-
-static uint32_t own_index(const struct person_actor *self) {
-    return (uint32_t)(self->person - load_current()->people);
-}
 
 /* --- sending --- */
 
@@ -58,7 +54,7 @@ static void queue_message(struct person_actor *self, uint32_t to, uint64_t sent_
         self->outbox = actor_allocate(load->options.outbox_messages * sizeof *self->outbox);
     struct outgoing *out = &self->outbox[number & (load->options.outbox_messages - 1)];
     *out = (struct outgoing){
-        .head = {.sent_ns = sent_ns, .from = own_index(self), .place = load->people[to].written++},
+        .head = {.sent_ns = sent_ns, .from = self->index, .place = load->people[to].written++},
         .to = to,
     };
     CHECK(device_send(self->device, number) == 0);
@@ -97,7 +93,7 @@ int person_outbox_read(void *context, uint64_t number, struct wire_send *send) {
     send->recipients = (struct wire_recipient_list){.items = &recipient, .count = 1};
     send->chat = to->user;
     send->version = to->version;
-    send->own_version = self->person->version;
+    send->own_version = person_of(self)->version;
     send->lamport = send->n = out->head.place + 1ull;
     return 0;
 }
@@ -106,12 +102,14 @@ static void on_stale(struct person_actor *self, uint64_t number,
                      const struct wire_stale_body *stale) {
     struct load *load = load_current();
     struct outgoing *out = &self->outbox[number & (load->options.outbox_messages - 1)];
-    struct person *whose =
-        stale->user == self->person->user ? self->person : &load->people[out->to];
+    struct person *own = person_of(self);
+    struct person *whose = stale->user == own->user ? own : &load->people[out->to];
     struct wire_device_key_list devices = stale->devices;
     struct wire_device_key key;
-    whose->version = stale->version;
-    if (whose != self->person && wire_next_device_key(&devices, &key))
+    if (stale->version > UINT32_MAX)
+        person_failed(self, "a device list has version %llu", (unsigned long long)stale->version);
+    whose->version = (uint32_t)stale->version;
+    if (whose != own && wire_next_device_key(&devices, &key))
         whose->device = key.device;
     device_retry(self->device, number);
 }
@@ -121,9 +119,9 @@ void person_answered(void *context, uint64_t number, const struct wire_reply *re
     struct person_actor *self = context;
     if (reply->code == WIRE_CODE_OK) {
         tally(&load_current()->counters.accepted);
-        if (!self->person->has_sent)
+        if (!self->has_sent)
             tally(&load_current()->counters.senders);
-        self->person->has_sent = true;
+        self->has_sent = true;
     } else if (stale != NULL) {
         on_stale(self, number, stale);
     } else {
@@ -135,7 +133,7 @@ void person_answered(void *context, uint64_t number, const struct wire_reply *re
 
 /* False: this place has come before, or the run has failed. */
 static bool take_place(struct person_actor *self, const struct body_head *head) {
-    struct person *person = self->person;
+    struct person *person = person_of(self);
     if (!load_current()->options.several_senders) {
         if (head->place == person->received++)
             return true;
@@ -165,17 +163,32 @@ static bool take_place(struct person_actor *self, const struct body_head *head) 
     return true;
 }
 
+/* With room for one more; NULL: there are UNREAD_MAX. Most people have one at a time. */
+static struct unread *unread_with_room(struct person_actor *self) {
+    struct unread *before = self->unread;
+    unsigned count = before != NULL ? before->count : 0;
+    if (before != NULL && count < before->capacity)
+        return before;
+    if (count == UNREAD_MAX)
+        return NULL;
+    unsigned capacity = count > 0 ? 2 * count : 1;
+    struct unread *unread = actor_allocate(sizeof *unread + capacity * sizeof unread->mail[0]);
+    unread->count = count;
+    unread->capacity = capacity;
+    if (count > 0)
+        memcpy(unread->mail, before->mail, count * sizeof unread->mail[0]);
+    if (before != NULL)
+        actor_free(before);
+    return self->unread = unread;
+}
+
 /* A part of it is read soon, which its sender is told. */
 static void will_read(struct person_actor *self, const struct wire_mail *mail) {
     const struct load *load = load_current();
     if (actor_random_below(100) >= load->options.read_percent)
         return;
-    if (self->unread == NULL) {
-        self->unread = actor_allocate(sizeof *self->unread);
-        self->unread->count = 0;
-    }
-    struct unread *unread = self->unread;
-    if (unread->count == UNREAD_MAX)
+    struct unread *unread = unread_with_room(self);
+    if (unread == NULL)
         return;
     unread->mail[unread->count].id = mail->id;
     unread->mail[unread->count].chat = mail->chat;
@@ -195,9 +208,9 @@ int person_mail(void *context, const struct wire_mail *mail) {
     if (!take_place(self, &head))
         return 0;
     tally(&load->counters.delivered);
-    if (!self->person->has_received)
+    if (!self->has_received)
         tally(&load->counters.receivers);
-    self->person->has_received = true;
+    self->has_received = true;
     if (atomic_load_explicit(&load->recording, memory_order_relaxed) &&
         head.sent_ns > self->online_since_ns)
         histogram_record(&load->latency, now_ns > head.sent_ns ? now_ns - head.sent_ns : 0);

@@ -18,14 +18,17 @@ static int begin(struct scenario *scenario, struct load_options load) {
     int error = 0;
     if (options->server != NULL) {
         scenario->source = options->source;
-        error = accounts_read(options->accounts, people, &scenario->accounts);
+        error = accounts_read(options->accounts, options->node.parent, people, &scenario->accounts);
         if (error)
             fprintf(stderr, "tern-bench: %s: %s (%u accounts are needed)\n", options->accounts,
                     strerror(-error), people);
     } else {
         progress("starting a node with %u accounts", people);
-        scenario->accounts = accounts_make(people);
-        error = node_process_start(&scenario->node, &options->node, scenario->accounts, people);
+        error = accounts_make(options->node.parent, people, &scenario->accounts);
+        if (error)
+            fprintf(stderr, "tern-bench: accounts can't be made: %s\n", strerror(-error));
+        else
+            error = node_process_start(&scenario->node, &options->node, scenario->accounts);
         scenario->source = scenario->node.source;
         load.server = scenario->node.server;
     }
@@ -46,7 +49,7 @@ int scenario_begin(struct scenario *scenario, const struct bench_options *option
 void scenario_end(struct scenario *scenario) {
     load_stop(&scenario->load);
     node_process_stop(&scenario->node);
-    free(scenario->accounts);
+    accounts_close(scenario->accounts);
     scenario->accounts = NULL;
 }
 

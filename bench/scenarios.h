@@ -55,7 +55,7 @@ int scenario_users_ground(const struct bench_options *options);
 
 struct scenario {
     const struct bench_options *options;
-    struct account *accounts;
+    struct accounts *accounts;
     struct node_process node;
     struct sample_source source;
     struct load load;

@@ -38,9 +38,9 @@ struct users {
     struct timeline timeline;
     struct model *model;
     unsigned count;
-    uint64_t begin_ns; /* of the model's time */
-    bool all_stay;     /* nobody leaves any more */
-    struct sample empty, idle;
+    uint64_t begin_ns;                /* of the model's time */
+    bool all_stay;                    /* nobody leaves any more */
+    struct sample alone, empty, idle; /* alone: before there was a load or a node */
 };
 
 static int watch(void *context) {
@@ -92,6 +92,8 @@ static int measure_idle(struct users *users) {
                (users->idle.kernel_bytes - users->empty.kernel_bytes) / count);
     figure_add("load_connection_bytes", "B",
                (users->idle.load_resident_bytes - users->empty.load_resident_bytes) / count);
+    figure_add("load_person_bytes", "B",
+               (users->idle.load_resident_bytes - users->alone.load_resident_bytes) / count);
     return error;
 }
 
@@ -301,6 +303,7 @@ static int begin(struct users *users, const struct bench_options *options) {
         .messages_per_s = options->rate > 0 ? options->rate : users->count / 100.0,
         .leaves_per_s = users->count / 100.0 * options->leaves_per_hour / 3600.0,
     };
+    sample_take(&(struct sample_source){0}, &users->alone);
     users->model = model_create(&model);
     int error = users->model == NULL ? -ENOMEM : 0;
     if (error == 0)

@@ -17,7 +17,7 @@ RATE = {"rate_cpu_us", "rate_per_s", "rate_p50_us", "rate_p99_us", "rate_p999_us
 OFFLINE = {"offline_accepted_per_s", "offline_cpu_us", "offline_store_writes", "drained_per_s", "drained_cpu_us"}
 IDLE = {"login_cpu_us", "login_per_s", "idle_connection_bytes", "idle_fixed_bytes", "idle_kernel_bytes"}
 USERS = {"login_cpu_us", "login_per_s", "connections", "idle_connection_bytes", "idle_kernel_bytes",
-         "load_connection_bytes", "sent_and_received", "held_connections", "held_seconds", "held_lost", "held_heartbeats",
+         "load_connection_bytes", "load_person_bytes", "sent_and_received", "held_connections", "held_seconds", "held_lost", "held_heartbeats",
          "heartbeats_per_s", "messages_per_s", "reads_per_s", "cpu_us", "p50_us", "p99_us", "p999_us", "sent", "delivered", "repeated", "skipped", "node_restarts",
          "actor_restarts"}
 STORM = {"storm_" + what for what in ("connections", "seconds", "logins_per_s", "login_cpu_us", "load_cpu_us", "retries",
