@@ -2,12 +2,16 @@
 /*
  * The reactor on io_uring: rings, direct descriptors, multishot receives into provided buffers.
  *
- *   poll: feed starved receives; added rings: submit, collect; main ring: submit, wait, collect
+ *   poll: feed starved receives; added rings: submit, collect; main ring: submit, wait, collect;
+ *         added rings: collect
  *
  * The main ring is the one that waits. Rings that were added when a descriptor table was full
  * register one eventfd, which the main ring polls: their events, and `wake`, end its wait. While
  * the shard is awake the rings' flags are looked at instead, without a system call, and the eventfd
  * is switched off. (Polling a DEFER_TASKRUN ring's own descriptor loses wakes.)
+ *
+ * A million sockets need tens of rings, and most have nothing to do in a turn: those with
+ * submissions are known (`posted`), and a look at each for completions is one line of the kernel's.
  */
 #include "runtime/log.h"
 #include "runtime/reactor_uring_internal.h"
@@ -101,6 +105,20 @@ static void collect(struct reactor *reactor, struct uring *ring) {
     for (unsigned i = 0; i < ready; i++)
         dispatch(reactor, &queue->cqes[(head + i) & queue->ring_mask]);
     io_uring_cq_advance(&ring->io, ready);
+    reactor->looks[ring->index].head = head + ready;
+}
+
+/* Where only a poll has ended, what it announces is received at once, not in another turn. */
+static void turn_ring(struct reactor *reactor, struct uring *ring, uint64_t timeout_ns,
+                      unsigned events) {
+    unsigned before = reactor->reported;
+
+    uring_enter(ring, timeout_ns, events);
+    collect(reactor, ring);
+    if (reactor->reported == before && io_uring_sq_ready(&ring->io) != 0) {
+        uring_enter(ring, 0, 0);
+        collect(reactor, ring);
+    }
 }
 
 /* At each tick of the coarse clock, and in each turn while a ring's round is not over. */
@@ -115,45 +133,58 @@ static void cool(struct reactor *reactor) {
         reactor->cools |= uring_cool(reactor, reactor->rings[i]);
 }
 
-static void turn_added_rings(struct reactor *reactor) {
-    for (unsigned i = 1; i < reactor->ring_count; i++) {
-        if (!uring_has_work(reactor->rings[i]))
-            continue;
-        uring_enter(reactor->rings[i], 0, 0);
-        collect(reactor, reactor->rings[i]);
-    }
+/* Of an added ring. */
+static bool has_work(const struct reactor *reactor, unsigned ring) {
+    const struct uring_look *look = &reactor->looks[ring];
+    const unsigned flags = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
+
+    return (reactor->posted.words[ring / 64] >> ring % 64 & 1) != 0 ||
+           (IO_URING_READ_ONCE(*look->flags) & flags) != 0 ||
+           IO_URING_READ_ONCE(*look->tail) != look->head;
 }
 
-/* Before and after waiting. True if an added ring has something to do already. */
-static bool listen_to_added_rings(struct reactor *reactor, bool on) {
-    bool work = false;
-
+static void turn_added_rings(struct reactor *reactor) {
     for (unsigned i = 1; i < reactor->ring_count; i++)
-        io_uring_cq_eventfd_toggle(&reactor->rings[i]->io, on);
-    if (!on)
-        return false;
+        if (has_work(reactor, i))
+            turn_ring(reactor, reactor->rings[i], 0, 0);
+}
+
+static void turn_posted_rings(struct reactor *reactor) {
+    unsigned i = 1;
+
+    while ((i = uring_set_next(&reactor->posted, i)) < URING_RINGS_MAX)
+        turn_ring(reactor, reactor->rings[i++], 0, 0);
+}
+
+static void ignore_added_rings(struct reactor *reactor) {
+    for (unsigned i = 1; i < reactor->ring_count; i++)
+        IO_URING_WRITE_ONCE(*reactor->looks[i].switches, IORING_CQ_EVENTFD_DISABLED);
+}
+
+/* Until they are ignored again their work ends a wait. False: one has something to do already. */
+static bool listen_to_added_rings(struct reactor *reactor) {
+    for (unsigned i = 1; i < reactor->ring_count; i++)
+        IO_URING_WRITE_ONCE(*reactor->looks[i].switches, 0);
     atomic_thread_fence(memory_order_seq_cst); /* the switch is seen before the flags are read */
     for (unsigned i = 1; i < reactor->ring_count; i++)
-        work = work || uring_has_work(reactor->rings[i]);
-    return work;
+        if (has_work(reactor, i))
+            return false;
+    return true;
 }
 
-static void turn_main_ring(struct reactor *reactor, uint64_t timeout_ns, unsigned events) {
-    struct uring *ring = reactor->rings[0];
+/* A rest is short and waits for many: the added rings do without being heard in it. */
+static void wait(struct reactor *reactor, uint64_t timeout_ns, unsigned events) {
+    bool listens = events == 1;
 
-    if (reactor->reported > 0 || atomic_load(&reactor->wake_pending) != 0)
+    if (listens && !listen_to_added_rings(reactor))
         timeout_ns = 0;
-    if (timeout_ns > 0) {
-        if (listen_to_added_rings(reactor, true))
-            timeout_ns = 0;
-        uring_enter(ring, timeout_ns, events);
-        listen_to_added_rings(reactor, false);
-    } else if (uring_has_work(ring)) {
-        uring_enter(ring, 0, 0);
-    }
-    collect(reactor, ring);
+    turn_ring(reactor, reactor->rings[0], timeout_ns, events);
+    if (listens)
+        ignore_added_rings(reactor);
+    turn_added_rings(reactor);
 }
 
+/* All rings are looked at once: when it waits, behind that. */
 static unsigned turn(struct reactor *reactor, uint64_t timeout_ns, unsigned events) {
     if (!reactor->enabled) {
         CHECK(uring_enable(reactor->rings[0]) == 0);
@@ -161,13 +192,17 @@ static unsigned turn(struct reactor *reactor, uint64_t timeout_ns, unsigned even
         reactor->enabled = true;
     }
     reactor->reported = 0;
-    for (unsigned i = 0; i < reactor->ring_count; i++)
-        uring_feed_starved(reactor, reactor->rings[i]);
+    uring_feed_starved(reactor);
     cool(reactor);
-    turn_added_rings(reactor);
-    turn_main_ring(reactor, timeout_ns, events);
-    if (reactor->reported == 0)
+    if (timeout_ns > 0)
+        turn_posted_rings(reactor);
+    if (timeout_ns > 0 && reactor->reported == 0 && atomic_load(&reactor->wake_pending) == 0) {
+        wait(reactor, timeout_ns, events);
+    } else {
         turn_added_rings(reactor);
+        if (uring_has_work(reactor->rings[0]))
+            turn_ring(reactor, reactor->rings[0], 0, 0);
+    }
     /* A wake from here on writes the eventfd again; what was published before an earlier one is
      * seen by the caller, for both are read-modify-write. */
     atomic_exchange(&reactor->wake_pending, 0);
@@ -195,7 +230,8 @@ static int uring_reactor_create(struct shard *shard, struct reactor **created) {
         goto out;
     reactor->shard = shard;
     reactor->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    error = reactor->eventfd < 0 ? -errno : uring_create(ring, URING_BUFFERS_MAIN);
+    error =
+        reactor->eventfd < 0 ? -errno : uring_create(ring, URING_BUFFERS_MAIN, 0, &reactor->posted);
     if (error != 0) {
         log_error("no io_uring here: %s. It needs Linux 6.1 or newer, and a container profile that "
                   "allows it",
@@ -204,7 +240,7 @@ static int uring_reactor_create(struct shard *shard, struct reactor **created) {
             close(reactor->eventfd);
         goto out;
     }
-    reactor->rings[reactor->ring_count++] = ring;
+    uring_join(reactor, ring);
     post_wake_poll(reactor);
     *created = reactor;
     return 0;

@@ -11,7 +11,6 @@
 
 #include <stdatomic.h>
 
-#define URING_RINGS_MAX 192u /* 3.8 million sockets a shard under a limit of 20,000 descriptors */
 /* The unit of reactor->now: 2^28 ns, 0.27 s. It wraps after 69 s, so that once in a while a socket
  * that has been quiet for very long is taken for one that was not, which costs a little time. */
 #define URING_COOL_SHIFT 28
@@ -62,10 +61,21 @@ struct uring_connect {
     struct uring_connect *next, **link; /* all that are at work, for destroy */
 };
 
+/* What a look at a ring needs, apart from its struct: a line of the kernel's holds all three words.
+ */
+struct uring_look {
+    const unsigned *flags, *tail;
+    unsigned *switches; /* for its eventfd */
+    unsigned head;      /* so far its completions were collected */
+};
+
 struct reactor {
     struct shard *shard;
     struct uring *rings[URING_RINGS_MAX];
+    struct uring_look looks[URING_RINGS_MAX];
     unsigned ring_count;
+    struct uring_set posted;   /* submissions wait there */
+    struct uring_set starving; /* sockets wait for buffers there */
     bool enabled;
     uint8_t now;       /* what reactor_socket.heard is compared with: URING_COOL_SHIFT */
     bool cools;        /* a ring has more to look at (uring_cool) */
@@ -98,6 +108,8 @@ static inline void uring_cancel(struct uring *ring, const void *of, enum uring_t
 
 /* --- uring_open.c ---------------------------------------------------------------------------- */
 
+/* The reactor's next ring. */
+void uring_join(struct reactor *reactor, struct uring *ring);
 int uring_accept_post(struct reactor *reactor, int listening_fd, uint32_t listener);
 void uring_accept_cancel(struct reactor *reactor, uint32_t listener);
 int uring_connect(struct reactor *reactor, struct reactor_socket *socket,
@@ -113,7 +125,7 @@ void uring_end_connect(struct uring_connect *connect);
 void uring_receive(struct reactor *reactor, struct reactor_socket *socket, bool start);
 void uring_give_back(struct reactor *reactor, uint32_t lender);
 /* Lets receives go on that ended for want of a buffer, as many as there are buffers now. */
-void uring_feed_starved(struct reactor *reactor, struct uring *ring);
+void uring_feed_starved(struct reactor *reactor);
 /* Has some of those that stream and have been quiet wait by a poll instead; true: there are more to
  * look at in the next turn. */
 bool uring_cool(struct reactor *reactor, struct uring *ring);

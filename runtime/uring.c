@@ -73,7 +73,7 @@ static int make_places(struct uring *ring) {
     return ring->places != NULL ? 0 : -ENOMEM;
 }
 
-int uring_create(struct uring *ring, unsigned buffers) {
+int uring_create(struct uring *ring, unsigned buffers, unsigned index, struct uring_set *posted) {
     struct io_uring_params params = {
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE |
                  IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_R_DISABLED,
@@ -82,6 +82,8 @@ int uring_create(struct uring *ring, unsigned buffers) {
     int error;
 
     memset(ring, 0, sizeof *ring);
+    ring->index = index;
+    ring->posted = posted;
     error = io_uring_queue_init_params(URING_SUBMISSIONS, &ring->io, &params);
     if (error != 0)
         return error;
@@ -99,7 +101,8 @@ int uring_create(struct uring *ring, unsigned buffers) {
 
 int uring_probe(void) {
     struct uring *ring = malloc(sizeof *ring);
-    int error = ring == NULL ? -ENOMEM : uring_create(ring, 1);
+    struct uring_set posted = {{0}};
+    int error = ring == NULL ? -ENOMEM : uring_create(ring, 1, 0, &posted);
 
     if (error == 0)
         uring_destroy(ring);
@@ -151,6 +154,7 @@ struct io_uring_sqe *uring_submission(struct uring *ring, const void *of, enum u
         sqe = io_uring_get_sqe(&ring->io);
     }
     sqe->user_data = (uintptr_t)of | tag;
+    uring_set_add(ring->posted, ring->index);
     return sqe;
 }
 
@@ -168,6 +172,7 @@ void uring_enter(struct uring *ring, uint64_t timeout_ns, unsigned completions) 
     struct io_uring_cqe *completion;
     int result;
 
+    uring_set_remove(ring->posted, ring->index);
     if (timeout_ns == 0)
         result = io_uring_submit_and_get_events(&ring->io);
     else if (timeout_ns == UINT64_MAX)
@@ -179,6 +184,8 @@ void uring_enter(struct uring *ring, uint64_t timeout_ns, unsigned completions) 
      */
     CHECK(result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
           result == -EBUSY || result == -ENOMEM);
+    if (io_uring_sq_ready(&ring->io) != 0)
+        uring_set_add(ring->posted, ring->index);
 }
 
 void uring_buffer_give(struct uring *ring, unsigned buffer) {

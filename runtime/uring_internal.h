@@ -26,6 +26,7 @@
 #define URING_BUFFERS_MAIN 2048u
 #define URING_BUFFERS_ADDED 256u
 #define URING_BUFFER_GROUP 0
+#define URING_RINGS_MAX 192u /* 3.8 million sockets a shard under a limit of 20,000 descriptors */
 #define URING_NO_DESCRIPTOR 0xffffffu /* a socket that could not be put into the table */
 
 /* The low three bits of a completion's user_data say what it is of; the rest is an address. */
@@ -52,8 +53,31 @@ struct uring_row {
     uint32_t count;
 };
 
+/* Some of a reactor's rings, a bit for each: with many of them most have nothing to do in a turn,
+ * and to look at each costs lines that no cache holds. */
+struct uring_set {
+    uint64_t words[URING_RINGS_MAX / 64];
+};
+static inline void uring_set_add(struct uring_set *set, unsigned ring) {
+    set->words[ring / 64] |= 1ull << ring % 64;
+}
+static inline void uring_set_remove(struct uring_set *set, unsigned ring) {
+    set->words[ring / 64] &= ~(1ull << ring % 64);
+}
+/* The first of them from `ring` on; URING_RINGS_MAX: none. */
+static inline unsigned uring_set_next(const struct uring_set *set, unsigned ring) {
+    for (unsigned i = ring / 64; i < URING_RINGS_MAX / 64; i++) {
+        uint64_t word = set->words[i] & (i == ring / 64 ? ~0ull << ring % 64 : ~0ull);
+        if (word != 0)
+            return i * 64 + (unsigned)__builtin_ctzll(word);
+    }
+    return URING_RINGS_MAX;
+}
+
 struct uring {
     struct io_uring io;
+    unsigned index;           /* in its reactor's rings */
+    struct uring_set *posted; /* the reactor's: of rings with submissions that wait */
     struct io_uring_buf_ring *buffer_ring;
     uint8_t *buffers;
     unsigned buffer_count;      /* a power of two */
@@ -72,7 +96,7 @@ struct uring {
 };
 
 /* 0 or -errno: -EPERM or -ENOSYS where io_uring is forbidden, -EINVAL before Linux 6.1. */
-int uring_create(struct uring *ring, unsigned buffers);
+int uring_create(struct uring *ring, unsigned buffers, unsigned index, struct uring_set *posted);
 /* Whether a ring can be made here at all; as uring_create. */
 int uring_probe(void);
 /* On the thread that will use it. */

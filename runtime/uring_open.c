@@ -15,6 +15,17 @@
 
 /* --- rings with room ------------------------------------------------------------------------- */
 
+void uring_join(struct reactor *reactor, struct uring *ring) {
+    struct io_uring_cq *queue = &ring->io.cq;
+
+    CHECK(ring->index == reactor->ring_count);
+    reactor->looks[ring->index] = (struct uring_look){.flags = ring->io.sq.kflags,
+                                                      .tail = queue->ktail,
+                                                      .switches = queue->kflags,
+                                                      .head = *queue->khead};
+    reactor->rings[reactor->ring_count++] = ring;
+}
+
 static int add_ring(struct reactor *reactor) {
     struct uring *ring;
     int error;
@@ -24,7 +35,7 @@ static int add_ring(struct reactor *reactor) {
     ring = malloc(sizeof *ring);
     if (ring == NULL)
         return -ENOMEM;
-    error = uring_create(ring, URING_BUFFERS_ADDED);
+    error = uring_create(ring, URING_BUFFERS_ADDED, reactor->ring_count, &reactor->posted);
     if (error == 0) {
         error = io_uring_register_eventfd(&ring->io, reactor->eventfd);
         if (error == 0)
@@ -37,7 +48,7 @@ static int add_ring(struct reactor *reactor) {
         return error;
     }
     io_uring_cq_eventfd_toggle(&ring->io, false);
-    reactor->rings[reactor->ring_count++] = ring;
+    uring_join(reactor, ring);
     return 0;
 }
 

@@ -129,6 +129,7 @@ static void starve(struct reactor *reactor, struct reactor_socket *socket) {
     shard_count(reactor->shard, "receive_starved", 1);
     socket->flags |= IO_STARVED;
     row_join(ring, &ring->starved, socket);
+    uring_set_add(&reactor->starving, ring->index);
 }
 
 /* It is served, paused or closed. */
@@ -139,9 +140,11 @@ static void leave_starved(struct reactor *reactor, struct reactor_socket *socket
         return;
     socket->flags &= (uint8_t)~IO_STARVED;
     row_leave(ring, &ring->starved, socket);
+    if (ring->starved.count == 0)
+        uring_set_remove(&reactor->starving, ring->index);
 }
 
-void uring_feed_starved(struct reactor *reactor, struct uring *ring) {
+static void feed_ring(struct reactor *reactor, struct uring *ring) {
     for (unsigned room = ring->buffer_count - ring->buffers_lent;
          room > 0 && ring->starved.first != URING_NO_DESCRIPTOR; room--) {
         struct reactor_socket *socket = ring->places[ring->starved.first].socket;
@@ -149,6 +152,13 @@ void uring_feed_starved(struct reactor *reactor, struct uring *ring) {
         leave_starved(reactor, socket);
         post_receive(reactor, socket, IO_STREAM);
     }
+}
+
+void uring_feed_starved(struct reactor *reactor) {
+    unsigned i = 0;
+
+    while ((i = uring_set_next(&reactor->starving, i)) < URING_RINGS_MAX)
+        feed_ring(reactor, reactor->rings[i++]);
 }
 
 void uring_receive(struct reactor *reactor, struct reactor_socket *socket, bool start) {

@@ -8,8 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -511,6 +513,54 @@ static void full_descriptor_table_adds_a_ring(void **state) {
     scene_stop(&scene);
 }
 
+struct chatter {
+    pthread_t thread;
+    atomic_bool over;
+    int fd;
+};
+
+/* Says something and hears it, without a pause. */
+static void *chatter_run(void *argument) {
+    struct chatter *chatter = argument;
+    char byte = 'x';
+
+    while (!atomic_load(&chatter->over))
+        if (write(chatter->fd, &byte, 1) != 1 || read(chatter->fd, &byte, 1) != 1)
+            break;
+    return NULL;
+}
+
+/* In the first ring or in an added one: the shard has something to do in each turn, and looks at
+ * the others all the same. */
+static void busy_ring_keeps_no_other_from_being_heard(void **state) {
+    enum { CLIENTS = 250, TABLE = 100 };
+    struct scene scene = {0};
+    struct chatter chatter;
+    int fds[CLIENTS];
+
+    limit_descriptors(TABLE);
+    scene_start(&scene);
+    limit_descriptors(0);
+    for (int i = 0; i < CLIENTS; i++) {
+        fds[i] = client_connect(&scene, NULL);
+        client_write(fds[i], "E", 1);
+    }
+    for (int busy = 0; busy < CLIENTS; busy += CLIENTS - 1) {
+        chatter = (struct chatter){.fd = fds[busy]};
+        assert_int_equal(pthread_create(&chatter.thread, NULL, chatter_run, &chatter), 0);
+        for (int i = 1; i < CLIENTS - 1; i++)
+            say_and_hear(fds[i], "hello");
+        atomic_store(&chatter.over, true);
+        pthread_join(chatter.thread, NULL);
+        say_and_hear(fds[busy], "still");
+    }
+    assert_in_range(rings(&scene), 2, CLIENTS / TABLE + 1);
+    for (int i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    wait_until_none_is_open(&scene);
+    scene_stop(&scene);
+}
+
 static void accept_without_room_waits_and_loses_nobody(void **state) {
     enum { CLIENTS = 120, TABLE = 64 };
     struct scene scene = {0};
@@ -647,6 +697,7 @@ int main(void) {
     const struct CMUnitTest uring_tests[] = {
         TESTS_OF_BOTH,
         cmocka_unit_test(full_descriptor_table_adds_a_ring),
+        cmocka_unit_test(busy_ring_keeps_no_other_from_being_heard),
         cmocka_unit_test(accept_without_room_waits_and_loses_nobody),
         cmocka_unit_test(quiet_connections_wait_by_a_poll_and_miss_nothing),
     };
