@@ -32,6 +32,7 @@
 #include <string.h>
 
 #define TICK_SHRINK_MS 5000u
+#define TICK_QUIET_MS 500u /* an empty queue that nobody has used for so long goes at once */
 #define RETRY_AFTER_MS 100
 #define ASKED_TO_PASSIVATE_MS 5000u
 
@@ -348,15 +349,16 @@ void mailbox_tick_in(struct mailbox *mailbox, uint32_t delay_ms) {
     mailbox->tick_timer = actor_timer_start(delay_ms, MAILBOX_TICK, 0);
 }
 
-/* Gives back what was empty since the last tick. A device that left goes when nothing of it is
- * open. */
+/* Gives back what was empty since the last tick, or is and was not used just now. A device that
+ * left goes when nothing of it is open. */
 static void device_tick(struct mailbox *mailbox, struct device *device) {
     mailbox_sends_tick(mailbox, device);
     if (device->stuck) {
         device->stuck = false;
         queue_pump(mailbox, device, NULL);
     }
-    if (!device->busy && device->queue && device->queue->head == device->queue->tail)
+    bool quiet = !device->busy || mailbox_now() - mailbox->active_ms >= TICK_QUIET_MS;
+    if (quiet && device->queue && device->queue->head == device->queue->tail)
         queue_free(device);
     device->busy = false;
     if (device->present || device->sends.open)
@@ -369,10 +371,14 @@ static void device_tick(struct mailbox *mailbox, struct device *device) {
         mailbox_reload(mailbox);
 }
 
-/* When the next tick is needed, as things are; 0: not. */
+/* When the next tick is needed, as things are; 0: not. Of those who wrote a message just now there
+ * are thousands a second: each tick of one finds nothing of it in any cache, so where a peer is to
+ * be forgotten one tick does for all. */
 static uint32_t tick_needed_ms(const struct mailbox *mailbox) {
     const struct store *store = mailbox->store;
-    uint32_t needed_ms = mailbox->peer_count || store || mailbox->refused ? TICK_SHRINK_MS : 0;
+    uint32_t peers_ms = mailbox_peers_due_ms(mailbox);
+    uint32_t shrink_ms = peers_ms ? peers_ms : TICK_SHRINK_MS;
+    uint32_t needed_ms = peers_ms || store || mailbox->refused ? shrink_ms : 0;
     if (mailbox->absent || mailbox->outgoing || mailbox->reload_due || (store && store->flies))
         return MAILBOX_TICK_MS;
     for (unsigned i = 0; i < mailbox->slots; i++) {
@@ -384,7 +390,7 @@ static uint32_t tick_needed_ms(const struct mailbox *mailbox) {
         bool shrinks = (device->queue && device->queue->head == device->queue->tail) ||
                        (device->sends.ring && device->sends.ok_below == device->sends.next);
         if (shrinks)
-            needed_ms = TICK_SHRINK_MS;
+            needed_ms = shrink_ms;
     }
     return needed_ms;
 }

@@ -333,6 +333,8 @@ void mailbox_peer_bounced(struct mailbox *mailbox, struct message *message);
 /* An open send has waited too long: it, or all that wait for the peer to be met, are refused. */
 void mailbox_peer_overdue(struct mailbox *mailbox, struct device *device, struct sent *sent);
 void mailbox_peers_tick(struct mailbox *mailbox);
+/* When the last of them that are not in use will have been kept long enough; 0: there is none. */
+uint32_t mailbox_peers_due_ms(const struct mailbox *mailbox);
 /* A MAILBOX_DELIVER for this send, with its content. */
 struct message *mailbox_deliver_create(struct mailbox *mailbox, struct device *device,
                                        const struct sent *sent);

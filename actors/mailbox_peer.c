@@ -285,6 +285,18 @@ void mailbox_peers_tick(struct mailbox *mailbox) {
     }
 }
 
+uint32_t mailbox_peers_due_ms(const struct mailbox *mailbox) {
+    uint32_t kept = kept_ms(), due_ms = 0;
+    for (unsigned i = 0; i < mailbox->peer_count; i++) {
+        const struct peer *peer = &mailbox->peers[i];
+        uint32_t unused_ms = mailbox_now() - peer->used_ms;
+        uint32_t left_ms = unused_ms < kept ? kept - unused_ms : MAILBOX_TICK_MS;
+        if (left_ms > due_ms)
+            due_ms = left_ms;
+    }
+    return due_ms;
+}
+
 void mailbox_peer_bounced(struct mailbox *mailbox, struct message *message) {
     const struct mailbox_deliver *deliver = message_as(message, struct mailbox_deliver);
     struct device *device;

@@ -500,6 +500,31 @@ static void a_quiet_mailbox_is_passivated_and_knows_its_marks(void **state) {
     assert_int_equal(hand_stored(BOB, 1), 1);
 }
 
+static uint64_t mailboxes_handled(void) {
+    uint64_t handled = 0;
+    for (unsigned i = 0; i < HAND_SHARDS; i++) {
+        const struct class_entry *entry =
+            classes_find(&hand.runtime->shards[i]->classes, &mailbox_class);
+        handled += entry ? entry->handled : 0;
+    }
+    return handled;
+}
+
+/* Each of them finds nothing in any cache when a million are connected. */
+static void a_message_that_was_acknowledged_costs_few_ticks(void **state) {
+    meet();
+    phone_attach(&bob, BOB, 1);
+    hand_pass_ms(30000); /* what attaching leaves behind */
+    uint64_t ref = phone_send(&ann, BOB, "hello");
+    phone_ack(&bob, phone_expect(&bob, "hello"));
+    assert_int_equal(phone_answer(&ann, ref), WIRE_CODE_OK);
+    phone_ack(&ann, 1);
+    hand_pass_ms(300);
+    uint64_t before = mailboxes_handled();
+    hand_pass_ms(40000);
+    assert_in_range(mailboxes_handled() - before, 1, 3);
+}
+
 static unsigned mailboxes_asked(void) {
     unsigned asked = 0;
     for (unsigned i = 0; i < HAND_SHARDS; i++) {
@@ -597,6 +622,7 @@ int main(void) {
         TEST(what_was_never_answered_is_set_aside),
         TEST(what_a_failed_connection_had_is_not_suspect),
         TEST(a_quiet_mailbox_is_passivated_and_knows_its_marks),
+        TEST(a_message_that_was_acknowledged_costs_few_ticks),
         TEST(a_mailbox_is_not_asked_to_passivate_while_a_device_is_here),
         TEST(a_single_message_takes_little_memory_and_gives_it_back),
     };
