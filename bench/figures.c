@@ -105,6 +105,22 @@ static void print_line(const struct figure *figure, double value) {
     printf("  %-24s %12.*f %s\n", figure->name, decimals, value, figure->unit);
 }
 
+double figure_value(const char *name) {
+    for (unsigned i = 0; i < state.count; i++)
+        if (strcmp(state.figures[i].name, name) == 0)
+            return median(&state.figures[i]);
+    return 0;
+}
+
+unsigned figures_mark(void) {
+    return state.count;
+}
+
+void figures_forget(unsigned mark) {
+    CHECK(mark <= state.count);
+    state.count = mark;
+}
+
 void figures_print(const char *heading) {
     progress("%s", "");
     if (!state.json && state.count > 0)

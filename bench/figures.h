@@ -17,6 +17,11 @@ void figure_add(const char *name, const char *unit, double value);
 /* What the figures that follow were taken on, "sockets"; constant text. NULL: said by their names.
  * Figures of different grounds are never compared. */
 void figures_ground(const char *ground);
+/* The median of what was added of this name since the last print; 0: nothing was. */
+double figure_value(const char *name);
+/* Figures that are added after a mark can be forgotten, for others that are made of them. */
+unsigned figures_mark(void);
+void figures_forget(unsigned mark);
 /* Prints what was added since the last time under a heading (people only) and forgets it. */
 void figures_print(const char *heading);
 

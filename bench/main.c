@@ -38,6 +38,14 @@ static int run_mail(const struct bench_options *options) {
     return error;
 }
 
+static int run_users(const struct bench_options *options) {
+    if (options->ground_actors)
+        return run(options, scenario_users_ground, "Many users, as actors");
+    if (options->cost_at_count > 0)
+        return run(options, scenario_users_cost, "What a message costs, at so many connections");
+    return run(options, scenario_users, "Many users, on sockets");
+}
+
 /* Every scenario, each short. */
 static int run_quick(struct bench_options *options) {
     options->seconds = 3;
@@ -85,9 +93,7 @@ int main(int count, char **values) {
     if (arguments.command == BENCH_QUICK)
         error = run_quick(&arguments.bench);
     else if (arguments.command == BENCH_USERS)
-        error = arguments.bench.ground_actors
-                    ? run(&arguments.bench, scenario_users_ground, "Many users, as actors")
-                    : run(&arguments.bench, scenario_users, "Many users, on sockets");
+        error = run_users(&arguments.bench);
     else if (arguments.command == BENCH_ACTORS)
         error = scenario_actors(&arguments.actors);
     else

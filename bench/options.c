@@ -37,7 +37,10 @@ static const char usage[] =
     "  --storm N      cut so many connections at once at the end\n"
     "  --connecting N so many of the users connect at a time (1024), the others wait for their\n"
     "                 turn: one thread does it for all; phones that come back are not bound so\n"
+    "  --cost-at N,N  what a message costs at so many connections in turn, each on a fresh node;\n"
+    "                 at 2000 messages a second without --rate\n"
     "  --seed N       of users: the same people, who do the same (1)\n"
+    "  --memory-left MB  of users: the run ends when the machine has less left (1200)\n"
     "  --report DIR   of users: a page with plots over time\n"
     "  --people N     of the ground of actors: people (10000)\n"
     "  --online N     of them there at a time (1 % of them)\n"
@@ -72,7 +75,9 @@ enum {
     OPTION_LEAVES,
     OPTION_STORM,
     OPTION_CONNECTING,
+    OPTION_COST_AT,
     OPTION_SEED,
+    OPTION_MEMORY_LEFT,
     OPTION_REPORT,
     OPTION_GROUND,
     OPTION_STORE,
@@ -110,7 +115,9 @@ static const struct option options[] = {
     {"leaves", required_argument, NULL, OPTION_LEAVES},
     {"storm", required_argument, NULL, OPTION_STORM},
     {"connecting", required_argument, NULL, OPTION_CONNECTING},
+    {"cost-at", required_argument, NULL, OPTION_COST_AT},
     {"seed", required_argument, NULL, OPTION_SEED},
+    {"memory-left", required_argument, NULL, OPTION_MEMORY_LEFT},
     {"report", required_argument, NULL, OPTION_REPORT},
     {"ground", required_argument, NULL, OPTION_GROUND},
     {"store", required_argument, NULL, OPTION_STORE},
@@ -155,6 +162,7 @@ static bool number_take(int option, struct arguments *arguments) {
         {OPTION_STORM, &bench->storm, 1, ACCOUNTS_MAX},
         {OPTION_CONNECTING, &bench->connecting, 1, ACCOUNTS_MAX},
         {OPTION_SEED, &bench->seed, 0, UINT32_MAX},
+        {OPTION_MEMORY_LEFT, &bench->memory_left_mb, 100, 1000000},
         {OPTION_PEOPLE, &bench->people, 10, GROUND_PEOPLE_MAX},
         {OPTION_ONLINE, &bench->online, 1, GROUND_PEOPLE_MAX / 2},
         {OPTION_WRITES, &bench->writes_percent, 0, 100},
@@ -224,6 +232,27 @@ static bool word_take(const char *option, const char *first, const char *second,
     return false;
 }
 
+/* Ascending numbers with commas between them. */
+static bool cost_at_take(struct bench_options *bench) {
+    uint64_t value, before = 1;
+    const char *at = optarg;
+    for (bench->cost_at_count = 0; bench->cost_at_count < COST_AT_MAX; at++) {
+        if (!decimal_take(&at, &value) || value <= before || value > ACCOUNTS_MAX)
+            break;
+        bench->cost_at[bench->cost_at_count++] = (unsigned)value;
+        before = value;
+        if (*at == '\0')
+            return true;
+        if (*at != ',')
+            break;
+    }
+    fprintf(stderr,
+            "tern-bench: --cost-at %s: at most %u numbers from 2 to %u are wanted, ascending, with "
+            "commas between them\n",
+            optarg, COST_AT_MAX, ACCOUNTS_MAX);
+    return false;
+}
+
 static bool only_take(struct actors_options *actors) {
     if (actors->only_count == ACTORS_ONLY_MAX)
         return false;
@@ -254,6 +283,8 @@ static bool option_take(int option, struct arguments *arguments) {
         return word_take("--store", "rocksdb", "memory", &bench->store_in_memory);
     case OPTION_ONLY:
         return only_take(&arguments->actors);
+    case OPTION_COST_AT:
+        return cost_at_take(bench);
     case OPTION_CPU_TIME:
         arguments->actors.cpu_time = true;
         return true;
@@ -308,6 +339,14 @@ static bool command_take(int count, char **values, struct arguments *arguments) 
            arguments->accounts_count > 0;
 }
 
+/* It needs fresh nodes, and has no page. */
+static bool cost_at_fits(const struct arguments *arguments) {
+    const struct bench_options *bench = &arguments->bench;
+    return bench->cost_at_count == 0 ||
+           (arguments->command == BENCH_USERS && !bench->ground_actors && bench->server == NULL &&
+            bench->report == NULL);
+}
+
 void arguments_read(int count, char **values, struct arguments *arguments) {
     int option;
     *arguments = (struct arguments){
@@ -324,7 +363,8 @@ void arguments_read(int count, char **values, struct arguments *arguments) {
                   .connecting = LOAD_CONNECTING_MAX,
                   .people = 10000,
                   .writes_percent = 50,
-                  .seed = 1},
+                  .seed = 1,
+                  .memory_left_mb = SAMPLE_AVAILABLE_MB_MIN},
     };
     bool good = true;
     while (good && (option = getopt_long(count, values, "h", options, NULL)) != -1) {
@@ -336,7 +376,8 @@ void arguments_read(int count, char **values, struct arguments *arguments) {
         good = option_take(option, arguments);
     }
     good = good && command_take(count, values, arguments) &&
-           (arguments->bench.server == NULL) == (arguments->bench.accounts == NULL);
+           (arguments->bench.server == NULL) == (arguments->bench.accounts == NULL) &&
+           cost_at_fits(arguments);
     if (good)
         return;
     fputs(usage, stderr);

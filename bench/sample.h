@@ -19,6 +19,7 @@ struct sample_source {
     pid_t pid;                     /* the tree's root; 0: unknown */
     bool has_metrics;              /* `metrics` is known */
     struct socket_address metrics; /* IPv4 */
+    double available_bytes_min;    /* with less left on the machine a run ends */
     /* NULL, or: says what is the node's of what is the load's, when one process is both. */
     void (*fill)(void *context, struct sample *sample);
     void *fill_context;
@@ -42,7 +43,7 @@ void sample_take(const struct sample_source *source, struct sample *sample);
 void sample_take_quick(const struct sample_source *source, struct sample *sample);
 
 /* With less memory left on the machine a run ends, before the kernel kills somebody. */
-#define SAMPLE_AVAILABLE_BYTES_MIN 1.2e9
+#define SAMPLE_AVAILABLE_MB_MIN 1200u
 double sample_available_bytes(void);
 
 uint64_t clock_ns(void); /* monotonic */

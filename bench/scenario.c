@@ -32,6 +32,7 @@ static int begin(struct scenario *scenario, struct load_options load) {
         scenario->source = scenario->node.source;
         load.server = scenario->node.server;
     }
+    scenario->source.available_bytes_min = options->memory_left_mb * 1e6;
     load.accounts = scenario->accounts;
     return error ? error : load_start(&scenario->load, &load);
 }

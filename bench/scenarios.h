@@ -15,6 +15,8 @@
 
 #include <stdbool.h>
 
+#define COST_AT_MAX 8u
+
 struct bench_options {
     bool json;
     unsigned runs, pairs, window, body_bytes; /* window 0: 1, then 8 */
@@ -29,7 +31,9 @@ struct bench_options {
     unsigned connecting;         /* at a time, the others wait */
     unsigned leaves_per_hour;    /* of each 100 people */
     unsigned seed;
-    const char *report; /* directory; NULL: none */
+    unsigned memory_left_mb; /* with less left on the machine a run ends; of both grounds */
+    const char *report;      /* directory; NULL: none */
+    unsigned cost_at[COST_AT_MAX], cost_at_count; /* users_cost.c: so many connections, ascending */
 
     /* users on the ground of actors (users_ground.c) */
     bool ground_actors, store_in_memory;
@@ -49,6 +53,7 @@ int scenario_rate(const struct bench_options *options);
 int scenario_offline(const struct bench_options *options);
 int scenario_idle(const struct bench_options *options);
 int scenario_users(const struct bench_options *options);
+int scenario_users_cost(const struct bench_options *options);
 int scenario_users_ground(const struct bench_options *options);
 
 /* --- what they share (scenario.c) --- */

@@ -96,7 +96,7 @@ int timeline_tick(struct timeline *timeline) {
     histogram_add(&timeline->latency, &timeline->load->taken);
     sample_take_quick(timeline->source, &now);
     add(timeline, &now);
-    if (now.available_bytes >= SAMPLE_AVAILABLE_BYTES_MIN)
+    if (now.available_bytes >= timeline->source->available_bytes_min)
         return 0;
     progress("%s", "");
     fprintf(stderr,

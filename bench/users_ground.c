@@ -75,7 +75,7 @@ static int memory_look(struct run *run) {
         return 0;
     run->memory_due_ns = now_ns + MEMORY_LOOK_NS;
     double bytes = sample_available_bytes();
-    if (bytes >= SAMPLE_AVAILABLE_BYTES_MIN)
+    if (bytes >= run->source.available_bytes_min)
         return 0;
     progress("%s", "");
     fprintf(stderr,
@@ -371,7 +371,9 @@ int scenario_users_ground(const struct bench_options *options) {
     struct run *run = calloc(1, sizeof *run);
     CHECK(run != NULL);
     run->options = options;
-    run->source = (struct sample_source){.fill = sample_fill, .fill_context = run};
+    run->source = (struct sample_source){.fill = sample_fill,
+                                         .fill_context = run,
+                                         .available_bytes_min = options->memory_left_mb * 1e6};
     prctl(PR_SET_TIMERSLACK, 1000ul);
     figures_ground(options->store_in_memory ? "actors, store in memory" : "actors, store RocksDB");
     run->model = people_of(options);

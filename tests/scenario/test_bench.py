@@ -118,6 +118,22 @@ def test_bench_ends_after_so_many_activations(tmp_path):
     assert values["held_seconds"] < 100
 
 
+def test_bench_shows_what_a_message_costs_by_connections(tmp_path):
+    values = figures("users", "--cost-at", "20,60", "--rate", "300", "--seconds", "1", "--data", str(tmp_path))
+    costs = {"at_%d_%s" % (count, what) for count in (20, 60)
+             for what in ("cpu_us", "heartbeats", "receipts", "p50_us", "p99_us")}
+    assert set(values) == costs | {"cost_ratio"}
+    dearest, cheapest = sorted((values["at_20_cpu_us"], values["at_60_cpu_us"]), reverse=True)
+    assert values["cost_ratio"] == pytest.approx(dearest / cheapest, rel=1e-4) and values["cost_ratio"] >= 1
+
+
+@pytest.mark.parametrize("ground", [(), ("--ground", "actors")])
+def test_bench_ends_before_memory_does(ground, tmp_path):
+    failed = bench("users", *ground, "--connections", "10", "--seconds", "20", "--memory-left", "1000000",
+                   "--data", str(tmp_path), status=1)
+    assert "memory" in failed.stderr or "MB left" in failed.stderr
+
+
 def test_bench_refuses_a_ground_that_it_does_not_know():
     assert "sockets or actors" in bench("users", "--ground", "sand", status=64).stderr
     assert "fewer than half" in bench("users", "--ground", "actors", "--people", "10", "--online", "5", status=1).stderr
