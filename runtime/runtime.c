@@ -261,6 +261,7 @@ static void loop(struct shard *shard) {
         bool more = shard_step(shard);
         if (!more && spin(shard))
             continue;
+        shard->looked_ns = 0; /* a poll may take longer than a look */
         uint64_t wait_ns = more ? 0 : shard_idle_ns(shard);
         shard->polled_ns = shard->now_ns;
         shard->rest.events +=

@@ -84,6 +84,8 @@ struct shard {
     uint32_t place; /* node and shard as in ids */
     uint32_t index;
     uint64_t now_ns, now_ms; /* the monotonic clock, read once per turn */
+    uint64_t ended_ns;  /* the clock when the last turn's actors had run; what a spin begins at */
+    uint64_t looked_ns; /* the clock as a spin that was won last read it; 0: none was */
     struct running running;
     struct blame blame;
     struct escape *escape;

@@ -3,6 +3,11 @@
  * The turn of a shard, and how it sleeps.
  *
  *   shard_step: clock ─► arrivals (lanes, inbox) ─► timers ─► idle actors ─► run queue ─► publish
+ *               ─► clock
+ *
+ * What others wait for comes before what they don't: the clock that says how long the turn was is
+ * read after publishing, and serves a spin that follows and the turn that this spin begins, which
+ * is at most SPIN_LOOKS looks late by it.
  *
  * An actor is in the run queue once while it has messages, and goes to its end again when its share
  * of a turn is used. A turn ends after TURN_MESSAGES_MAX messages, or at the first look at the
@@ -367,17 +372,17 @@ static bool await_is_vain(struct shard *shard) {
 }
 
 bool shard_await_arrivals(struct shard *shard, uint64_t ns) {
-    uint64_t end_ns = 0; /* the clock is asked for it when the first looks found nothing */
+    const uint64_t end_ns = shard->ended_ns + ns;
+    uint64_t now_ns = shard->ended_ns;
     for (unsigned looks = 1; await_is_vain(shard); looks++) {
         ck_pr_stall();
         if (looks % SPIN_LOOKS)
             continue;
-        uint64_t now_ns = clock_read(shard);
-        if (!end_ns)
-            end_ns = now_ns + ns;
-        else if (now_ns >= end_ns)
+        now_ns = clock_read(shard);
+        if (now_ns >= end_ns)
             return false;
     }
+    shard->looked_ns = now_ns;
     return true;
 }
 
@@ -490,7 +495,8 @@ static void take_next_turn(struct shard *shard) {
 }
 
 bool shard_step(struct shard *shard) {
-    shard->now_ns = clock_read(shard);
+    shard->now_ns = shard->looked_ns ? shard->looked_ns : clock_read(shard);
+    shard->looked_ns = 0;
     shard->now_ms = shard->now_ns / 1000000;
     if (shard->next_turn)
         take_next_turn(shard);
@@ -503,13 +509,17 @@ bool shard_step(struct shard *shard) {
         more |= inspect_turn(shard);
     if (shard->traces.next_ns <= shard->now_ns)
         trace_turn(shard);
-    if (shard->run_head) {
+    bool runs = shard->run_head != NULL;
+    if (runs)
         run_turn(shard);
+    shard_publish(shard); /* before all that others need not wait for */
+    shard->ended_ns = shard->now_ns;
+    if (runs) {
+        shard->ended_ns = clock_read(shard);
         counter_add(shard->counters.turns, 1);
-        counter_add(shard->counters.busy_ns, clock_read(shard) - shard->now_ns);
+        counter_add(shard->counters.busy_ns, shard->ended_ns - shard->now_ns);
     }
     shard->io_next_ns = io_turn(shard); /* after the actors, who may have started time limits */
-    shard_publish(shard);
     return more || shard->run_head || shard->next_turn || has_arrivals(shard);
 }
 

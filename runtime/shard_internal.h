@@ -31,7 +31,7 @@ unsigned shard_index(const struct shard *shard);
 struct runtime *shard_runtime(const struct shard *shard);
 const struct seams *shard_seams(const struct shard *shard);
 struct reactor *shard_reactor(const struct shard *shard);
-/* The monotonic clock as this turn read it. */
+/* The monotonic clock as this turn read it, or the spin that it follows, a microsecond before. */
 uint64_t shard_now_ns(const struct shard *shard);
 
 /* Where socket.c and program.c keep their state: set and freed by them, NULL at first. */

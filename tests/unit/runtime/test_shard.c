@@ -168,6 +168,29 @@ static void long_job_that_yields_holds_up_nobody(void **state) {
     fixture_destroy(runtime);
 }
 
+/* The clock is read once: when the turn before has ended. */
+static void turn_that_a_spin_begins_goes_by_the_clock_of_the_spin(void **state) {
+    struct runtime *runtime = fixture_create(2);
+    struct shard *shard = runtime->shards[1];
+    fixture_enter(runtime, 1);
+    struct actor_id far = spawn(&worker_class);
+    give(far, 1);
+    shard_step(shard);
+    uint64_t ended_ns = fixture_now_ns;
+    fixture_enter(runtime, 0);
+    give(far, 1);
+    shard_step(runtime->shards[0]);
+    fixture_enter(runtime, 1);
+    assert_true(shard_await_arrivals(shard, 1000));
+    fixture_now_ns += 500;
+    shard_step(shard);
+    assert_int_equal(shard->now_ns, ended_ns);
+    assert_int_equal(shard->ended_ns, fixture_now_ns);
+    shard_step(shard); /* no spin was won since */
+    assert_int_equal(shard->now_ns, fixture_now_ns);
+    fixture_destroy(runtime);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(yield_is_due_when_the_share_of_messages_is_used),
@@ -177,6 +200,7 @@ int main(void) {
         cmocka_unit_test(slow_class_gets_turns_of_fewer_messages),
         cmocka_unit_test(slow_class_does_not_shorten_the_turns_of_others),
         cmocka_unit_test(long_job_that_yields_holds_up_nobody),
+        cmocka_unit_test(turn_that_a_spin_begins_goes_by_the_clock_of_the_spin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
