@@ -4,9 +4,9 @@
  *
  * Its atomics are inline assembly, which the thread sanitizer does not see. So the sanitized build
  * takes the kit's own variant on the compiler's builtins (CK_USE_CC_BUILTINS, set in SConstruct).
- * What is left are its loads and stores, which are plain volatile accesses there, and its fences,
- * which the sanitizer does not model. Both are told here in one way: the kit's load is an acquire
- * and its store a release, which is what its rings and stacks make of them by a fence beside each.
+ * What is left are its loads, which are plain volatile accesses there, and its fences,
+ * which the sanitizer does not model. Both are told here in one way: the kit's load is an acquire,
+ * which is what its stacks make of it by a fence beside it.
  * Whether the kit's fences are the right ones is thereby its own proof, not ours; that we publish
  * by its operations, and touch nothing but between them, is seen: no access of ours is hidden.
  */
@@ -17,11 +17,7 @@
 
 #define CK_F_PR_FAS_PTR /* the kit's own begins with a plain load */
 #include <ck_pr.h>
-#undef ck_pr_load_uint
-#undef ck_pr_store_uint
 #undef ck_pr_load_ptr
-#define ck_pr_load_uint(place) __atomic_load_n((place), __ATOMIC_ACQUIRE)
-#define ck_pr_store_uint(place, value) __atomic_store_n((place), (value), __ATOMIC_RELEASE)
 #define ck_pr_load_ptr(place) __atomic_load_n((place), __ATOMIC_ACQUIRE)
 static inline void *ck_pr_fas_ptr(void *place, void *value) {
     return __atomic_exchange_n((void **)place, value, __ATOMIC_SEQ_CST);
@@ -29,7 +25,6 @@ static inline void *ck_pr_fas_ptr(void *place, void *value) {
 
 #endif
 
-#include <ck_ring.h>
 #include <ck_stack.h>
 
 #endif

@@ -2,81 +2,188 @@
 /*
  * Lanes between shards.
  *
- * Invariants: batch n lies in batches[n % LANE_BATCHES], and n is the writer's index in the ring
- * while it is being filled; before n is published the reader has taken n + 2 - LANE_BATCHES, so
- * that it is done with the batch whose memory n + 1 uses; once anything waits in the spill list
- * every message goes behind it, so that order holds; the spill list goes into the ring at every
- * publish; the reader of a lane that is stuck hears of it, since a ring may be full of freed blocks
- * that woke nobody.
+ * Invariants: lines [taken, begun) of the ring are published and not yet read, [begun, written) are
+ * the writer's next batch; the line at `begun` has head zero until it is published; the line at
+ * `written` is always free, and when entries are being gathered the next one too. Once anything
+ * waits in the spill list every message goes behind it, so that order holds; the spill list goes
+ * into the ring at every publish. The reader of a lane that is stuck hears of it, since a ring may
+ * be full of freed blocks that woke nobody.
+ *
+ * The head's release in batch_publish pairs with the acquire in lane_take: the whole batch is
+ * there, and the zero behind it. The release of `taken` in lane_take pairs with the acquire in
+ * look_at_reader: what it counts was copied, and may be written over.
  */
 #include "runtime/lane_internal.h"
 
+#include "runtime/actor_internal.h"
+#include "runtime/blob_internal.h"
 #include "runtime/check.h"
-#include "runtime/slab_internal.h"
 
-_Static_assert(offsetof(struct lane, ring.p_tail) % 64 == 0 &&
-                   offsetof(struct lane, batch) % 64 == 0 &&
-                   offsetof(struct lane, ring.p_tail) >= offsetof(struct lane, ring.c_head) + 64,
-               "the reader's index, the writer's, and what is its own lie on lines apart");
-_Static_assert((LANE_BATCHES & (LANE_BATCHES - 1)) == 0, "ck_ring wraps by a mask");
+#include <string.h>
+
+#define MASK (LANE_LINES - 1)
+#define PREFETCH_AHEAD 6u /* lines of a batch */
+#define CLEAR_AHEAD 4u    /* heads, after publishing: then a small batch need not wait for it */
+
+/* A head: lines of the cell, how many entries it has (0: it is a message), what kind of message,
+ * and of a batch's first cell the lines of the batch. */
+#define HEAD_LINES_MASK 0xffu
+#define HEAD_ENTRIES_SHIFT 8
+#define HEAD_IS_SMALL (1u << 16) /* its payload is where `to_class` and `blob` are else */
+#define HEAD_BATCH_SHIFT 32
+
+#define SMALL_PAYLOAD_MAX 16u
+#define SMALL_HOME 7u /* the size class of two lines */
+
+_Static_assert((LANE_LINES & MASK) == 0, "positions wrap by a mask");
 _Static_assert(SLAB_CLASSES + 1 <= LANE_TAG_MASK, "a size class fits into the low bits");
+_Static_assert(offsetof(struct message, blob) == offsetof(struct message, to_class) + 8,
+               "a small payload lies in both");
+_Static_assert(offsetof(struct message, next) == 0, "the head takes its place");
+_Static_assert(offsetof(struct lane, lines) % 64 == 0 && offsetof(struct lane, written) % 64 == 0,
+               "what the other side writes lies on lines apart");
 
-void lane_init(struct lane *lane) {
-    ck_ring_init(&lane->ring, LANE_BATCHES);
-    lane->batch = &lane->batches[0];
+static union lane_line *line_at(struct lane *lane, uint32_t position) {
+    return &lane->lines[position & MASK];
 }
 
-/* --- the writer
- * ------------------------------------------------------------------------------------- */
+/* --- the writer: cells
+ * ------------------------------------------------------------------------------ */
 
-/* As far as is known: the reader may have gone on. */
-static bool ring_is_full(const struct lane *lane) {
-    return ((lane->ring.p_tail - lane->taken) & (LANE_BATCHES - 1)) > LANE_BATCHES - 3;
+/* The whole lines of its block. */
+static uint32_t block_lines(uint32_t home) {
+    return home == 3 ? 1 : home - 5;
 }
 
-/* The reader writes its index for each batch, so that each look at it costs a cache miss: one look
- * is good for a whole ring. It pairs with the store of the index in lane_take: a batch of which the
- * index says so has been copied. False: the ring is full indeed. */
-static bool look_at_reader(struct lane *lane) {
-    lane->taken = ck_pr_load_uint(&lane->ring.c_head);
-    /* Our writing into the batch stays behind the look. */
-    ck_pr_fence_acquire();
-    return !ring_is_full(lane);
+/* The head of its cell; 0: it travels by address. */
+static uint64_t message_head(const struct message *message) {
+    const uint16_t elsewhere = MESSAGE_LENT | MESSAGE_SHARED | MESSAGE_STUB;
+    if (message->flags & elsewhere || message->home > SMALL_HOME + LANE_CELL_LINES_MAX - 2)
+        return 0;
+    if (message->home == SMALL_HOME && message->payload_bytes <= SMALL_PAYLOAD_MAX &&
+        !message->to_class && !message->blob && !(message->flags & MESSAGE_MULTICAST))
+        return 1 | HEAD_IS_SMALL;
+    return block_lines(message->home);
+}
+
+/* All but the head. */
+static void cell_write(struct lane *lane, uint32_t position, const struct message *message,
+                       uint64_t head) {
+    for (uint32_t i = 1; i < (head & HEAD_LINES_MASK); i++)
+        memcpy(line_at(lane, position + i), (const char *)message + 64ul * i, 64);
+    struct message *copy = &line_at(lane, position)->message;
+    memcpy((char *)copy + 8, (const char *)message + 8, 56);
+    if (head & HEAD_IS_SMALL)
+        memcpy(&copy->to_class, message + 1, SMALL_PAYLOAD_MAX);
+}
+
+/* Within the batch: the reader doesn't look there before the first cell is published. */
+static void head_write(struct lane *lane, uint32_t position, uint64_t head) {
+    if (position == lane->begun)
+        lane->head = head;
+    else
+        __atomic_store_n(&line_at(lane, position)->head, head, __ATOMIC_RELAXED);
+}
+
+static void look_at_reader(struct lane *lane) {
+    lane->seen = __atomic_load_n(&lane->taken, __ATOMIC_ACQUIRE);
+}
+
+/* For one more cell of entries and the zero behind it. The reader's count is a line that travels:
+ * one look is good for a whole ring. */
+static bool has_line(struct lane *lane) {
+    if (lane->written - lane->seen < LANE_LINES - 1)
+        return true;
+    look_at_reader(lane);
+    return lane->written - lane->seen < LANE_LINES - 1;
+}
+
+/* For copies there is half of the ring. */
+static bool has_room_for_copies(struct lane *lane) {
+    if (lane->written - lane->seen < LANE_LINES / 2)
+        return true;
+    if (lane->is_crowded)
+        return false;
+    look_at_reader(lane);
+    lane->is_crowded = lane->written - lane->seen >= LANE_LINES / 2;
+    return !lane->is_crowded;
+}
+
+/* --- the writer: batches
+ * ---------------------------------------------------------------------------- */
+
+static void entries_flush(struct lane *lane) {
+    uint32_t position = lane->written++;
+    union lane_line *line = line_at(lane, position);
+    memcpy(line->entries + 1, lane->entries, sizeof lane->entries);
+    head_write(lane, position, 1 | (uint64_t)lane->entry_count << HEAD_ENTRIES_SHIFT);
+    lane->entry_count = 0;
+    lane->batch_has_messages |= lane->entries_have_messages;
+    lane->entries_have_messages = false;
+    lane->is_crowded = false; /* look again */
+}
+
+/* From `written` up to there: at least the one behind the batch, where the reader will look. */
+static void clear_heads(struct lane *lane, uint32_t end) {
+    if ((int32_t)(lane->written - lane->cleared) > 0)
+        lane->cleared = lane->written;
+    for (; (int32_t)(end - lane->cleared) > 0; lane->cleared++)
+        __atomic_store_n(&line_at(lane, lane->cleared)->head, 0, __ATOMIC_RELAXED);
+}
+
+/* There is a batch. Its first cell's lines are written last, in one go. */
+static void batch_publish(struct lane *lane) {
+    struct message *first = lane->first;
+    uint64_t head = lane->head;
+    clear_heads(lane, lane->written + 1);
+    if (first) {
+        head = message_head(first);
+        cell_write(lane, lane->begun, first, head);
+    }
+    head |= (uint64_t)(lane->written - lane->begun) << HEAD_BATCH_SHIFT;
+    __atomic_store_n(&line_at(lane, lane->begun)->head, head, __ATOMIC_RELEASE);
+    lane->begun = lane->written;
+    lane->has_news |= lane->batch_has_messages;
+    lane->batch_has_messages = false;
+    lane->first = NULL;
+    if (lane->written - lane->seen < LANE_LINES - CLEAR_AHEAD)
+        clear_heads(lane, lane->written + CLEAR_AHEAD);
+    if (first)
+        block_release(first, first->home);
 }
 
 /* False: the ring is full. */
-static bool batch_publish(struct lane *lane) {
-    struct ck_ring *ring = &lane->ring;
-    lane->is_stuck = ring_is_full(lane) && !look_at_reader(lane);
-    if (lane->is_stuck)
-        return false;
-    void **place = &lane->places[ring->p_tail & (LANE_BATCHES - 1)].value;
-    uintptr_t only = lane->batch->entries[0];
-    if (lane->filled == 1 && !(only & LANE_TAG_MASK))
-        *place = (void *)only;
-    else
-        *place = (void *)((uintptr_t)lane->batch | lane->filled);
-    /* A release, with the store of the index that follows: pairs with lane_take's load of it. */
-    ck_pr_fence_release();
-    ck_ring_enqueue_commit_spsc(ring);
-    lane->batch = &lane->batches[ring->p_tail & (LANE_BATCHES - 1)];
-    lane->filled = 0;
-    lane->has_news |= lane->batch_has_messages;
-    lane->batch_has_messages = false;
-    return true;
-}
-
 static bool entry_push(struct lane *lane, uintptr_t entry) {
-    if (lane->filled == LANE_BATCH && !batch_publish(lane))
+    if (lane->entry_count == 0 && !has_line(lane))
         return false;
-    lane->batch->entries[lane->filled++] = entry;
+    lane->entries[lane->entry_count++] = entry;
+    lane->entries_have_messages |= !(entry & LANE_TAG_MASK);
+    if (lane->entry_count == LANE_CELL_ENTRIES)
+        entries_flush(lane);
     return true;
 }
 
+/* The same. */
 static bool message_push(struct lane *lane, struct message *message) {
-    if (!entry_push(lane, (uintptr_t)message))
-        return false;
+    uint64_t head = message_head(message);
+    if (!head || !has_room_for_copies(lane))
+        return entry_push(lane, (uintptr_t)message);
+    if (lane->entries_have_messages)
+        entries_flush(lane); /* they come first */
+    uint32_t position = lane->written;
+    lane->written += head & HEAD_LINES_MASK;
     lane->batch_has_messages = true;
+    if (position == lane->begun) {
+        lane->first = message;
+        if (!lane->has_begun) {
+            lane->has_begun = true;
+            batch_publish(lane);
+        }
+    } else {
+        cell_write(lane, position, message, head);
+        head_write(lane, position, head);
+        block_release(message, message->home);
+    }
     return true;
 }
 
@@ -85,6 +192,8 @@ static void spill_drain(struct lane *lane) {
         struct message *message = lane->spill_head, *next = message->next;
         if (!message_push(lane, message))
             return;
+        if (lane_batch_is_full(lane))
+            batch_publish(lane);
         lane->spill_head = next;
         lane->spill_count--;
     }
@@ -104,53 +213,63 @@ void lane_push(struct lane *lane, struct message *message) {
     lane->spill_count++;
 }
 
+static bool freed_push(struct lane *lane, struct slab_block *block, unsigned class) {
+    if (!entry_push(lane, (uintptr_t)block | (class + 1)))
+        return false;
+    if (lane->written - lane->begun >= LANE_FREED_LINES)
+        batch_publish(lane);
+    return true;
+}
+
 void lane_push_freed(struct lane *lane, void *memory, unsigned class) {
     struct slab_block *block = memory;
     CHECK(((uintptr_t)block & LANE_TAG_MASK) == 0);
-    if (!lane->freed && entry_push(lane, (uintptr_t)block | (class + 1)))
+    if (!lane->freed && freed_push(lane, block, class))
         return;
     block->class = class;
     block->next = lane->freed;
     lane->freed = block;
 }
 
+/* A block is off the list while it is pushed: publishing may free another one, which comes here. */
 static void freed_drain(struct lane *lane) {
     while (lane->freed) {
-        struct slab_block *block = lane->freed, *next = block->next;
-        if (!entry_push(lane, (uintptr_t)block | (block->class + 1)))
+        struct slab_block *block = lane->freed;
+        lane->freed = block->next;
+        if (!freed_push(lane, block, (unsigned)block->class)) {
+            block->next = lane->freed;
+            lane->freed = block;
             return;
-        lane->freed = next;
+        }
     }
 }
 
 bool lane_publish(struct lane *lane) {
+    bool is_full = lane_batch_is_full(lane); /* then the turn may not be over */
     if (lane->spill_head)
         spill_drain(lane);
     if (lane->freed)
         freed_drain(lane);
-    if (lane->batch_has_messages || lane->filled == LANE_BATCH)
+    if (lane->entries_have_messages)
+        entries_flush(lane);
+    if (lane->batch_has_messages || lane_batch_is_full(lane))
         batch_publish(lane);
-    bool has_news = lane->has_news || lane->is_stuck;
+    bool has_news = lane->has_news || lane_is_stuck(lane);
     lane->has_news = false;
+    lane->has_begun &= is_full;
     return has_news;
 }
 
-/* Destroying a message may push its memory here: what is in the batch comes last. */
-static void batch_discard(struct lane *lane) {
-    struct lane_batch batch = *lane->batch;
-    uint32_t count = lane->filled;
-    lane->filled = 0;
-    lane->batch_has_messages = false;
-    for (uint32_t i = 0; i < count; i++) {
-        unsigned class;
-        void *block = lane_entry_block(batch.entries[i], &class);
-        if (lane_entry_message(batch.entries[i]))
-            message_destroy(lane_entry_message(batch.entries[i]));
-        else
-            slab_return(block, class);
-    }
+static void entry_discard(uintptr_t entry) {
+    unsigned class;
+    void *block = lane_entry_block(entry, &class);
+    if (lane_entry_message(entry))
+        message_destroy(lane_entry_message(entry));
+    else
+        slab_return(block, class);
 }
 
+/* Destroying a message may push its memory here. */
 void lane_discard_unsent(struct lane *lane) {
     while (lane->spill_head) {
         struct message *message = lane->spill_head;
@@ -159,40 +278,74 @@ void lane_discard_unsent(struct lane *lane) {
         message_destroy(message);
     }
     lane->spill_tail = NULL;
+    while (lane->entry_count) {
+        uintptr_t entry = lane->entries[--lane->entry_count];
+        lane->entries_have_messages = lane->entry_count != 0;
+        entry_discard(entry);
+    }
     while (lane->freed) {
         struct slab_block *block = lane->freed;
         lane->freed = block->next;
         slab_return(block, (unsigned)block->class);
     }
-    while (lane->filled)
-        batch_discard(lane);
+    if (lane->written != lane->begun)
+        batch_publish(lane);
 }
 
 /* --- the reader
  * ------------------------------------------------------------------------------------- */
 
-uint32_t lane_take(struct lane *lane, uintptr_t entries[LANE_BATCH]) {
-    struct ck_ring *ring = &lane->ring;
-    void *taken;
-    if (lane_is_empty(lane))
-        return 0;
-    /* The batch that was taken before has been copied, and the store of our index in here, after
-     * this fence, makes its memory the writer's again: pairs with batch_publish's look. */
-    ck_pr_fence_release();
-    CHECK(ck_ring_dequeue_spsc(ring, lane->places, &taken));
-    ck_pr_fence_acquire(); /* of its load of the writer's index: pairs with batch_publish */
-    uint32_t count = (uintptr_t)taken & LANE_TAG_MASK;
-    if (!count) {
-        __builtin_prefetch(taken, 1);
-        entries[0] = (uintptr_t)taken;
-        return 1;
+static struct message *message_take(struct lane *lane, uint32_t position, struct slab_pool *pool,
+                                    uint64_t head) {
+    const struct message *sent = &line_at(lane, position)->message;
+    char *block = slab_take(pool, sent->home);
+    struct message *message = (struct message *)block;
+    memcpy(block + 8, (const char *)sent + 8, 56);
+    message->next = NULL;
+    if (head & HEAD_IS_SMALL) {
+        memcpy(block + 64, &sent->to_class, SMALL_PAYLOAD_MAX);
+        message->to_class = NULL;
+        message->blob = NULL;
     }
-    const struct lane_batch *batch = (void *)((uintptr_t)taken & ~(uintptr_t)LANE_TAG_MASK);
-    for (uint32_t i = 8; i < count; i += 8)
-        __builtin_prefetch(&batch->entries[i]);
+    for (uint32_t i = 1; i < (head & HEAD_LINES_MASK); i++)
+        memcpy(block + 64ul * i, line_at(lane, position + i), 64);
+    return message;
+}
+
+/* Returns how many there are. */
+static uint32_t entries_take(struct lane *lane, uint32_t position, uint64_t head,
+                             uintptr_t *entries) {
+    const union lane_line *line = line_at(lane, position);
+    uint32_t count = head >> HEAD_ENTRIES_SHIFT & 0xff;
     for (uint32_t i = 0; i < count; i++) {
-        entries[i] = batch->entries[i];
+        entries[i] = line->entries[1 + i];
         __builtin_prefetch((void *)(entries[i] & ~(uintptr_t)LANE_TAG_MASK), 1);
     }
+    return count;
+}
+
+uint32_t lane_take(struct lane *lane, struct slab_pool *pool, uintptr_t entries[LANE_TAKE]) {
+    uint32_t count = 0, position = lane->taken;
+    while (count <= LANE_TAKE - LANE_CELL_ENTRIES) {
+        uint64_t head = __atomic_load_n(&line_at(lane, position)->head, __ATOMIC_ACQUIRE);
+        if (!head)
+            break;
+        if (head >> HEAD_BATCH_SHIFT) {
+            lane->batch_end = position + (uint32_t)(head >> HEAD_BATCH_SHIFT);
+            for (uint32_t i = 1; i < PREFETCH_AHEAD && position + i != lane->batch_end; i++)
+                __builtin_prefetch(line_at(lane, position + i));
+        }
+        if (lane->batch_end - position > PREFETCH_AHEAD)
+            __builtin_prefetch(line_at(lane, position + PREFETCH_AHEAD));
+        if (head >> HEAD_ENTRIES_SHIFT & 0xff)
+            count += entries_take(lane, position, head, entries + count);
+        else
+            entries[count++] = (uintptr_t)message_take(lane, position, pool, head);
+        position += head & HEAD_LINES_MASK;
+        if (position == lane->batch_end)
+            break;
+    }
+    if (position != lane->taken)
+        __atomic_store_n(&lane->taken, position, __ATOMIC_RELEASE);
     return count;
 }

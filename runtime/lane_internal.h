@@ -2,67 +2,90 @@
 /*
  * A lane: everything that one shard sends to one other, in order.
  *
- * A ck_ring with one writer and one reader. What travels are batches: the writer fills one and
- * publishes it when the turn ends or when it is full, so that the cache lines that both sides touch
- * travel once per batch; the reader takes a batch and prefetches what it names. A single message
- * needs no batch: the ring then carries the message itself, since an idle node sends one at a time
- * and each line that travels is latency.
+ * A ring of cache lines with one writer and one reader, in which small messages travel themselves,
+ * not their addresses: the writer copies the message into the ring and has its block back at once;
+ * the reader copies it out into a block of its own. So each side keeps its memory to itself, and
+ * what crosses is the least there can be: for a message of one line, one line, which says itself
+ * that it is there. There is no index that the reader would have to fetch first, and lines that
+ * follow each other come by the processor's own prefetching.
  *
- * The batches are the lane's own, as many as the ring has places, and are used in turn: number n is
- * the writer's again when the reader has taken number n + 1, for then it has copied n. So nothing
- * has to travel back.
+ *   a cell:  head │ the message but for its first word │ lines of its payload     1 to 4 lines
+ *            head │ up to 7 entries                                               1 line
+ *
+ * The head takes the place of the message's `next`. It is never zero in a cell that is there, and
+ * zero in the line behind the last one that was published, where the reader looks for what comes
+ * next. Cells are published in batches: all but the first are written as they come, behind the
+ * reader's back; the first one's head comes last, and says how many lines the batch has. A first
+ * message is copied only then: the reader looks at its line all the time, and what is written there
+ * in two steps has to travel twice. The first message of a turn is published at once, for its
+ * receiver may be looking; the others when the turn ends.
+ *
+ * What is too large, or comes when half of the ring waits to be read, travels by address in an
+ * entry. So do freed blocks on their way home. An entry is an address, a multiple of 64; its low
+ * bits say what it is: zero, a message; else a freed block, of the size class one less. The memory
+ * of a freed block is not touched on the way.
  *
  * When the ring is full, what comes next waits in the writer's spill list, so that nothing that may
  * not be lost is; messages of users are refused when that list is at its bound.
  *
- * An entry is an address, a multiple of 64. Its low bits say what it is: zero, a message; else a
- * freed block on its way home, of the size class one less. The memory of a freed block is not
- * touched on the way (a chain through the blocks would cost its owner a cache miss each).
+ * Written by us, where the shards' other meeting points are Concurrency Kit's: its rings carry
+ * pointers, so that an index, a place, the message and the block's way home are lines that travel
+ * one after the other (bench/README.md has the figures of both).
  */
 #ifndef TERN_RUNTIME_LANE_INTERNAL_H
 #define TERN_RUNTIME_LANE_INTERNAL_H
 
-#include "runtime/kit_internal.h"
 #include "runtime/message.h"
+#include "runtime/slab_internal.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LANE_BATCHES 128u /* a power of two */
-#define LANE_BATCH 63u    /* entries; the low six bits of a batch's address count them */
+#define LANE_LINES 2048u       /* a power of two */
+#define LANE_CELL_LINES_MAX 4u /* of a message that is copied */
+#define LANE_CELL_ENTRIES 7u
+#define LANE_BATCH_LINES 32u /* are published before the turn ends, */
+#define LANE_FREED_LINES 8u  /* and so many when all that comes is freed */
+#define LANE_TAKE 32u        /* entries that the reader takes at a time */
 #define LANE_TAG_MASK 63u
-/* That fit without spilling: all batches but the reader's and one that keeps the two apart, and the
- * one that is being filled. */
-#define LANE_ENTRIES_MAX ((LANE_BATCHES - 1) * LANE_BATCH)
+/* Messages that fit without spilling: at most, if all travel by address, and at least. */
+#define LANE_ENTRIES_MAX (LANE_LINES * LANE_CELL_ENTRIES)
+#define LANE_ENTRIES_LEAST ((LANE_LINES / 2 - 2) * LANE_CELL_ENTRIES)
 #define LANE_SPILL_MAX 65536u
 
-struct slab_block;
-
-struct lane_batch {
-    _Alignas(64) uintptr_t entries[LANE_BATCH];
+union lane_line {
+    _Alignas(64) uint64_t head; /* released by the writer, acquired by the reader: lane.c */
+    struct message message;     /* but for its first word */
+    uintptr_t entries[1 + LANE_CELL_ENTRIES]; /* from 1 */
 };
-_Static_assert(sizeof(struct lane_batch) == 512, "eight cache lines");
+_Static_assert(sizeof(union lane_line) == 64 && sizeof(struct message) == 64, "a cache line");
 
 struct lane {
-    /* Lines of their own: the reader's index, the writer's index, constants. */
-    _Alignas(64) struct ck_ring ring;
+    /* Lines that the reader has copied, ever: stored by it alone with release, in lane_take; pairs
+     * with the acquire in lane.c's look_at_reader. */
+    _Alignas(64) uint32_t taken;
+    uint32_t batch_end; /* the reader's own: of the batch that it is in */
     /* The writer's own. */
-    _Alignas(64) struct lane_batch *batch; /* being filled */
-    uint32_t filled;
-    uint32_t taken; /* the reader's index when it was last looked at */
+    _Alignas(64) uint32_t written; /* lines, ever */
+    uint32_t begun;                /* of these, published */
+    uint32_t cleared;              /* if beyond `written`: heads from there up to here are zero */
+    uint32_t seen;                 /* `taken`, when it was last looked at */
     uint32_t spill_count;
+    uint64_t head;         /* of the first cell that is not published, unless it is `first` */
+    struct message *first; /* to be copied there when it is */
     struct message *spill_head, *spill_tail;
     struct slab_block *freed; /* blocks that found the ring full; any order */
-    bool is_stuck;            /* the ring was full when it was last asked */
-    bool has_news;            /* messages among what was published since it was last asked */
-    bool batch_has_messages;  /* the one being filled */
-    /* Written by the writer, read by the reader, ordered by the ring. */
-    _Alignas(64) struct ck_ring_buffer places[LANE_BATCHES];
-    _Alignas(64) struct lane_batch batches[LANE_BATCHES];
+    uint32_t entry_count;
+    bool entries_have_messages;
+    bool is_crowded;         /* half of the ring was full when the reader was last looked at */
+    bool has_begun;          /* this turn's first message was published */
+    bool has_news;           /* messages among what was published since it was last asked */
+    bool batch_has_messages; /* what is not published */
+    _Alignas(64) uintptr_t entries[LANE_CELL_ENTRIES]; /* of the next cell of entries */
+    _Alignas(64) union lane_line lines[LANE_LINES];
 };
 
-/* On zeroed memory, before both sides know it. */
-void lane_init(struct lane *lane);
+/* On zeroed memory there is nothing to initialise. */
 
 /* --- the writer
  * ------------------------------------------------------------------------------------- */
@@ -75,34 +98,32 @@ static inline bool lane_is_full(const struct lane *lane) {
 void lane_push(struct lane *lane, struct message *message);
 /* Takes a freed block whose home is the reader. Its address is a multiple of 64. */
 void lane_push_freed(struct lane *lane, void *memory, unsigned class);
-/* Makes messages that were pushed visible, and freed blocks if there are many. True if the reader
- * may need a wake: there were messages, or the ring is full. Freed blocks can wait until it runs
- * anyway. */
+/* When a batch is full, and at the turn's end: makes messages that were pushed visible, and freed
+ * blocks if there are many. True if the reader may need a wake: there were messages since the last
+ * time, or the ring is full. Freed blocks can wait until it runs anyway. */
 bool lane_publish(struct lane *lane);
 static inline bool lane_batch_is_full(const struct lane *lane) {
-    return lane->filled == LANE_BATCH;
+    return lane->written - lane->begun >= LANE_BATCH_LINES;
 }
 /* Something waits that the ring had no place for. */
 static inline bool lane_is_stuck(const struct lane *lane) {
-    return lane->is_stuck || lane->spill_head;
+    return lane->spill_head || lane->freed;
 }
 
-/* At the end: frees what was not published. */
+/* At the end: frees what was not written into the ring, and publishes the rest, which is freed by
+ * who takes it. */
 void lane_discard_unsent(struct lane *lane);
 
 /* --- the reader
  * ------------------------------------------------------------------------------------- */
 
 static inline bool lane_is_empty(const struct lane *lane) {
-    return ck_ring_size(&lane->ring) == 0;
+    /* Orders nothing: who finds something takes it by lane_take. */
+    return !__atomic_load_n(&lane->lines[lane->taken & (LANE_LINES - 1)].head, __ATOMIC_RELAXED);
 }
-/* The same for who looks again and again: the place of what comes next is on its way by then. */
-static inline bool lane_awaits(const struct lane *lane) {
-    __builtin_prefetch(&lane->places[lane->ring.c_head & (LANE_BATCHES - 1)]);
-    return lane_is_empty(lane);
-}
-/* Copies the next batch; returns how many entries it has, 0 when there is none. */
-uint32_t lane_take(struct lane *lane, uintptr_t entries[LANE_BATCH]);
+/* Takes what comes next; returns how many entries that is, 0 when there is nothing. Messages that
+ * were copied are in blocks of the pool, the reader's. */
+uint32_t lane_take(struct lane *lane, struct slab_pool *pool, uintptr_t entries[LANE_TAKE]);
 
 /* What an entry is: NULL, or a message. */
 static inline struct message *lane_entry_message(uintptr_t entry) {

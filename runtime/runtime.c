@@ -53,8 +53,6 @@ static int make_shards(struct runtime *runtime, uint32_t actors_max) {
     runtime->lanes = memory_map(lanes_bytes(runtime), runtime->shard_count <= LANES_POPULATE_MAX);
     runtime->names = calloc(NAMES_MAX, sizeof(struct name_entry));
     CHECK(runtime->shards && runtime->lanes && runtime->names);
-    for (unsigned i = 0; i < runtime->shard_count * runtime->shard_count; i++)
-        lane_init(&runtime->lanes[i]);
     for (unsigned i = 0; i < runtime->shard_count; i++) {
         int error = shard_create(runtime, i, actors_max, &runtime->shards[i]);
         if (error)

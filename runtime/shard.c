@@ -27,6 +27,8 @@
 #include <string.h>
 
 #define SPIN_LOOKS 16u         /* at its lanes, then the clock is asked */
+#define LANE_TAKES_MAX 256u    /* of a lane in a turn, whatever they bring */
+#define SPUN_FEW 4u            /* messages, after a spin */
 #define SPILL_RETRY_NS 100000u /* how long a shard sleeps while a lane of it is full */
 
 /* --- the run queue
@@ -317,15 +319,19 @@ static unsigned take_batch(struct shard *shard, const uintptr_t *entries, uint32
     return messages;
 }
 
-/* What is only freed does not count as a message, lest the lane that brings it fills up. */
-static void take_lane(struct shard *shard, struct lane *lane) {
-    uintptr_t entries[LANE_BATCH];
+/* What is only freed does not count as a message, lest the lane that brings it fills up. After a
+ * spin a few that came are handled at once: a look at what comes behind them is a line that
+ * travels, and their answers would wait for it. */
+static void take_lane(struct shard *shard, struct lane *lane, bool spun) {
+    uintptr_t entries[LANE_TAKE];
     unsigned messages = 0;
-    for (unsigned batches = 0; batches < LANE_BATCHES && messages < TURN_ARRIVALS_MAX; batches++) {
-        uint32_t count = lane_take(lane, entries);
+    for (unsigned takes = 0; takes < LANE_TAKES_MAX && messages < TURN_ARRIVALS_MAX; takes++) {
+        uint32_t count = lane_take(lane, &shard->messages, entries);
         if (!count)
             break;
         messages += take_batch(shard, entries, count);
+        if (spun && count < SPUN_FEW)
+            break;
     }
     shard->rest.events += messages;
     shard->spin.arrived += messages;
@@ -344,10 +350,10 @@ static struct message *inbox_take(struct shard *shard) {
     return oldest;
 }
 
-static void take_arrivals(struct shard *shard) {
+static void take_arrivals(struct shard *shard, bool spun) {
     for (uint32_t i = 0; i < shard->shard_count; i++)
         if (shard->lanes_in[i])
-            take_lane(shard, shard->lanes_in[i]);
+            take_lane(shard, shard->lanes_in[i], spun);
     struct message *message = inbox_take(shard);
     while (message) {
         struct message *next = message->next;
@@ -366,7 +372,7 @@ static bool has_arrivals(struct shard *shard) {
 
 static bool await_is_vain(struct shard *shard) {
     for (uint32_t i = 0; i < shard->shard_count; i++)
-        if (shard->lanes_in[i] && !lane_awaits(shard->lanes_in[i]))
+        if (shard->lanes_in[i] && !lane_is_empty(shard->lanes_in[i]))
             return false;
     return stack_is_empty(&shard->inbox);
 }
@@ -392,9 +398,9 @@ void shard_inbox_push(struct shard *shard, struct message *message) {
 }
 
 static void discard_lane(struct shard *shard, struct lane *lane) {
-    uintptr_t entries[LANE_BATCH];
+    uintptr_t entries[LANE_TAKE];
     uint32_t count;
-    while ((count = lane_take(lane, entries)) != 0)
+    while ((count = lane_take(lane, &shard->messages, entries)) != 0)
         for (uint32_t i = 0; i < count; i++) {
             if (lane_entry_message(entries[i]))
                 message_destroy(lane_entry_message(entries[i]));
@@ -495,12 +501,13 @@ static void take_next_turn(struct shard *shard) {
 }
 
 bool shard_step(struct shard *shard) {
-    shard->now_ns = shard->looked_ns ? shard->looked_ns : clock_read(shard);
+    bool spun = shard->looked_ns != 0;
+    shard->now_ns = spun ? shard->looked_ns : clock_read(shard);
     shard->looked_ns = 0;
     shard->now_ms = shard->now_ns / 1000000;
     if (shard->next_turn)
         take_next_turn(shard);
-    take_arrivals(shard);
+    take_arrivals(shard, spun);
     timer_advance(shard, shard->now_ns);
     if (shard->idle_ms_min && shard->now_ns >= shard->sweep_next_ns)
         sweep(shard);

@@ -125,10 +125,11 @@ static void what_another_thread_frees_comes_home(void **state) {
     fixture_destroy(runtime);
 }
 
+/* --- lanes: messages on no shard's thread are the heap's and travel by address */
+
 static struct lane *make_lane(void) {
     struct lane *lane = aligned_alloc(64, sizeof *lane);
     memset(lane, 0, sizeof *lane);
-    lane_init(lane);
     return lane;
 }
 
@@ -140,121 +141,223 @@ static uint64_t value_of_entry(uintptr_t entry) {
     return value;
 }
 
-static void lane_keeps_order_through_its_spill(void **state) {
-    struct lane *lane = make_lane();
+/* Takes what is there; each value is one more than the last. Returns how many. */
+static uint64_t take_all(struct lane *lane, struct slab_pool *pool, uint64_t next) {
+    uintptr_t entries[LANE_TAKE];
+    uint64_t first = next;
+    uint32_t count;
+    while ((count = lane_take(lane, pool, entries)) != 0)
+        for (uint32_t i = 0; i < count; i++)
+            assert_int_equal(value_of_entry(entries[i]), next++);
+    return next - first;
+}
+
+static void order_is_kept(struct lane *lane, struct slab_pool *pool) {
     enum { COUNT = 3 * LANE_ENTRIES_MAX };
     for (uint64_t i = 0; i < COUNT; i++)
         lane_push(lane, message_of(KIND, i));
     assert_true(lane_is_stuck(lane));
     uint64_t next = 0;
     while (next < COUNT) {
-        uintptr_t entries[LANE_BATCH];
         lane_publish(lane);
-        uint32_t count = lane_take(lane, entries);
-        assert_true(count > 0);
-        for (uint32_t i = 0; i < count; i++)
-            assert_int_equal(value_of_entry(entries[i]), next++);
+        uint64_t taken = take_all(lane, pool, next);
+        assert_true(taken > 0);
+        next += taken;
     }
     assert_false(lane_is_stuck(lane));
     assert_int_equal(lane->spill_count, 0);
+}
+
+static void lane_keeps_order_through_its_spill(void **state) {
+    struct lane *lane = make_lane();
+    order_is_kept(lane, NULL);
     free(lane);
+}
+
+static void lane_keeps_order_of_what_it_copies_and_what_it_does_not(void **state) {
+    struct runtime *runtime = fixture_create(1);
+    struct lane *lane = make_lane();
+    order_is_kept(lane, &runtime->shards[0]->messages);
+    free(lane);
+    fixture_destroy(runtime);
 }
 
 static void lane_tells_news_of_what_comes_out_of_its_spill(void **state) {
     struct lane *lane = make_lane();
-    for (uint64_t i = 0; i < LANE_ENTRIES_MAX + 10; i++)
-        lane_push(lane, message_of(KIND, i));
-    assert_int_equal(lane->spill_count, 10);
+    uint64_t sent = 0, taken;
+    while (lane->spill_count < 10)
+        lane_push(lane, message_of(KIND, sent++));
+    assert_in_range(sent - 10, LANE_ENTRIES_LEAST, LANE_ENTRIES_MAX);
     assert_true(lane_publish(lane));
-    uintptr_t entries[LANE_BATCH];
-    uint32_t count = lane_take(lane, entries);
-    assert_int_equal(count, LANE_BATCH);
-    for (uint32_t i = 0; i < count; i++)
-        value_of_entry(entries[i]);
+    assert_true(lane_is_stuck(lane));
+    taken = take_all(lane, NULL, 0);
+    assert_int_equal(taken, sent - 10);
     assert_true(lane_publish(lane));
-    while (lane_is_stuck(lane)) {
-        assert_true(lane_take(lane, entries) > 0);
-        value_of_entry(entries[0]);
-        for (uint32_t i = 1; i < LANE_BATCH; i++)
-            value_of_entry(entries[i]);
-        lane_publish(lane);
-    }
+    assert_false(lane_is_stuck(lane));
     assert_false(lane_publish(lane));
-    while ((count = lane_take(lane, entries)) != 0)
-        for (uint32_t i = 0; i < count; i++)
-            value_of_entry(entries[i]);
+    assert_int_equal(take_all(lane, NULL, taken), 10);
     free(lane);
 }
 
-/* One, two, ... entries at a time, freed blocks among them, until each batch was used often. */
+/* One, two, ... entries at a time, freed blocks among them, until each line was used often. */
 static void lane_carries_batches_of_every_size(void **state) {
     static uint8_t blocks[64] __attribute__((aligned(64)));
     struct lane *lane = make_lane();
-    uintptr_t entries[LANE_BATCH];
-    uint64_t sent = 0, received = 0;
-    for (uint32_t round = 0; round < 5 * LANE_BATCHES; round++) {
-        uint32_t size = 1 + round % LANE_BATCH;
-        bool freed = size > 1 && round % 3 == 0; /* alone it would wait */
-        for (uint32_t i = 0; i < size - freed; i++)
+    uintptr_t entries[LANE_TAKE];
+    uint64_t sent = 0, received = 0, freed = 0, freed_received = 0;
+    while (lane->written < 5 * LANE_LINES) {
+        unsigned messages = (unsigned)(sent % 71);
+        for (unsigned i = 0; i < messages; i++)
             lane_push(lane, message_of(KIND, sent++));
-        if (freed)
-            lane_push_freed(lane, blocks, round % SLAB_CLASSES);
-        assert_int_equal(lane_publish(lane), size - freed > 0);
-        assert_int_equal(lane_take(lane, entries), size);
-        for (uint32_t i = 0; i < size - freed; i++)
-            assert_int_equal(value_of_entry(entries[i]), received++);
-        if (freed) {
-            unsigned class;
-            assert_null(lane_entry_message(entries[size - 1]));
-            assert_ptr_equal(lane_entry_block(entries[size - 1], &class), blocks);
-            assert_int_equal(class, round % SLAB_CLASSES);
-        }
-        assert_int_equal(lane_take(lane, entries), 0);
+        if (sent % 3 == 0)
+            lane_push_freed(lane, blocks, (unsigned)(freed++ % SLAB_CLASSES));
+        lane_push(lane, message_of(KIND, sent++));
+        assert_true(lane_publish(lane));
+        uint32_t count;
+        while ((count = lane_take(lane, NULL, entries)) != 0)
+            for (uint32_t i = 0; i < count; i++) {
+                unsigned class;
+                if (lane_entry_message(entries[i])) {
+                    assert_int_equal(value_of_entry(entries[i]), received++);
+                    continue;
+                }
+                assert_ptr_equal(lane_entry_block(entries[i], &class), blocks);
+                assert_int_equal(class, freed_received++ % SLAB_CLASSES);
+            }
+        assert_int_equal(received, sent);
+        assert_int_equal(freed_received, freed); /* a cell of messages takes them along */
     }
     free(lane);
+}
+
+/* Each byte of the payload says which message it is of. */
+static struct message *parcel(uint64_t number, size_t bytes) {
+    struct message *message = message_create(KIND, bytes);
+    message->from.bits = number;
+    if (number % 3 == 0)
+        message->to_class = (const struct actor_class *)(uintptr_t)number;
+    if (number % 5 == 0)
+        message->blob = blob_copy_of(&number, sizeof number);
+    memset(message_payload(message), (int)number, bytes);
+    return message;
+}
+
+static void parcel_check(struct message *message, uint64_t number, size_t bytes) {
+    const uint8_t *payload = message_payload(message);
+    assert_int_equal(message->from.bits, number);
+    assert_int_equal(message->payload_bytes, bytes);
+    assert_int_equal(message->kind, KIND);
+    assert_int_equal((uintptr_t)message->to_class, number % 3 == 0 ? number : 0);
+    for (size_t i = 0; i < bytes; i++)
+        assert_int_equal(payload[i], (uint8_t)number);
+    assert_true((message->blob != NULL) == (number % 5 == 0));
+    if (message->blob)
+        assert_memory_equal(blob_bytes(message->blob), &number, sizeof number);
+}
+
+/* From nothing to more than a cell holds, so that each size meets the end of the ring. */
+static void lane_copies_messages_of_every_size_whole(void **state) {
+    struct runtime *runtime = fixture_create(1);
+    struct slab_pool *pool = &runtime->shards[0]->messages;
+    struct lane *lane = make_lane();
+    uintptr_t entries[LANE_TAKE];
+    uint64_t sent = 0, received = 0, copied = 0;
+    enum { SIZES = 301 };
+    while (lane->written < 6 * LANE_LINES) {
+        uintptr_t first = 0;
+        for (unsigned i = 0; i <= sent % 9; i++, sent++) {
+            struct message *message = parcel(sent, sent * 7 % SIZES);
+            first = first ? first : (uintptr_t)message;
+            lane_push(lane, message);
+        }
+        lane_publish(lane);
+        uint32_t count;
+        while ((count = lane_take(lane, pool, entries)) != 0)
+            for (uint32_t i = 0; i < count; i++, received++) {
+                parcel_check(lane_entry_message(entries[i]), received, received * 7 % SIZES);
+                copied += entries[i] != first;
+                message_destroy(lane_entry_message(entries[i]));
+            }
+        assert_int_equal(received, sent);
+    }
+    free(lane);
+    fixture_destroy(runtime);
+}
+
+/* Its receiver may be looking: it need not wait for the turn's end. */
+static void first_message_of_a_turn_is_there_at_once_and_is_told_at_its_end(void **state) {
+    struct runtime *runtime = fixture_create(1);
+    struct slab_pool *pool = &runtime->shards[0]->messages;
+    struct lane *lane = make_lane();
+    for (unsigned turn = 0; turn < 3; turn++) {
+        assert_true(lane_is_empty(lane));
+        lane_push(lane, message_of(KIND, 0));
+        assert_false(lane_is_empty(lane));
+        assert_int_equal(take_all(lane, pool, 0), 1);
+        for (uint64_t i = 1; i < LANE_BATCH_LINES; i++) {
+            lane_push(lane, message_of(KIND, i));
+            assert_true(lane_is_empty(lane)); /* the others come together */
+        }
+        assert_true(lane_publish(lane));
+        assert_int_equal(take_all(lane, pool, 1), LANE_BATCH_LINES - 1);
+        assert_false(lane_publish(lane));
+    }
+    free(lane);
+    fixture_destroy(runtime);
 }
 
 /* Freed blocks wake nobody; the message behind them must, or both sides sleep for ever. */
 static void lane_full_of_freed_blocks_wakes_its_reader(void **state) {
     static uint8_t block[64] __attribute__((aligned(64)));
     struct lane *lane = make_lane();
-    uintptr_t entries[LANE_BATCH];
-    for (uint32_t i = 0; i < LANE_ENTRIES_MAX; i++) {
+    uintptr_t entries[LANE_TAKE];
+    uint64_t freed = 0, taken = 0, messages = 0;
+    uint32_t count;
+    for (; !lane_is_stuck(lane); freed++) {
+        assert_false(lane_publish(lane));
         lane_push_freed(lane, block, 3);
-        assert_int_equal(lane_publish(lane), i == LANE_ENTRIES_MAX - 1);
     }
+    assert_in_range(freed, LANE_ENTRIES_LEAST, 2 * LANE_ENTRIES_MAX);
+    assert_true(lane_publish(lane));
     lane_push(lane, message_of(KIND, 1));
     assert_true(lane_publish(lane));
     assert_true(lane_is_stuck(lane));
-    for (uint32_t i = 0; i < LANE_ENTRIES_MAX; i += LANE_BATCH) {
-        assert_int_equal(lane_take(lane, entries), LANE_BATCH);
-        lane_publish(lane);
+    while (lane_publish(lane) || taken < freed) {
+        count = lane_take(lane, NULL, entries);
+        for (uint32_t i = 0; i < count; i++)
+            if (lane_entry_message(entries[i]))
+                messages += value_of_entry(entries[i]);
+            else
+                taken++;
     }
     assert_false(lane_is_stuck(lane));
-    assert_int_equal(lane_take(lane, entries), 1);
-    assert_int_equal(value_of_entry(entries[0]), 1);
+    assert_int_equal(messages, 1);
+    assert_int_equal(taken, freed);
     free(lane);
 }
 
 #define TWO_THREADS_MESSAGES 200000u
 
-/* The writer may not use a batch again that the reader may still be copying. */
+/* The writer may not use a line again that the reader may still be copying. */
 static void *read_lane(void *argument) {
     struct lane *lane = argument;
-    uintptr_t entries[LANE_BATCH];
+    struct slab_pool pool; /* this thread is no shard: what it frees is not used again */
+    uintptr_t entries[LANE_TAKE];
     void *failed = NULL;
+    slab_init(&pool, NULL, 0);
     for (uint64_t next = 0; next < TWO_THREADS_MESSAGES;) {
-        uint32_t count = lane_take(lane, entries);
+        uint32_t count = lane_take(lane, &pool, entries);
         if (!count)
             sched_yield();
         for (uint32_t i = 0; i < count; i++)
             if (value_of_entry(entries[i]) != next++)
                 failed = lane;
     }
+    slab_finish(&pool);
     return failed;
 }
 
-static void lane_keeps_order_between_two_threads(void **state) {
+static void order_is_kept_between_two_threads(void) {
     struct lane *lane = make_lane();
     pthread_t thread;
     void *failed;
@@ -269,6 +372,16 @@ static void lane_keeps_order_between_two_threads(void **state) {
     pthread_join(thread, &failed);
     assert_null(failed);
     free(lane);
+}
+
+static void lane_keeps_order_between_two_threads(void **state) {
+    order_is_kept_between_two_threads();
+}
+
+static void lane_that_copies_keeps_order_between_two_threads(void **state) {
+    struct runtime *runtime = fixture_create(1);
+    order_is_kept_between_two_threads();
+    fixture_destroy(runtime);
 }
 
 static void map_finds_what_was_put_and_not_what_was_removed(void **state) {
@@ -298,7 +411,11 @@ int main(void) {
         cmocka_unit_test(lane_tells_news_of_what_comes_out_of_its_spill),
         cmocka_unit_test(lane_carries_batches_of_every_size),
         cmocka_unit_test(lane_full_of_freed_blocks_wakes_its_reader),
+        cmocka_unit_test(lane_keeps_order_of_what_it_copies_and_what_it_does_not),
+        cmocka_unit_test(lane_copies_messages_of_every_size_whole),
+        cmocka_unit_test(first_message_of_a_turn_is_there_at_once_and_is_told_at_its_end),
         cmocka_unit_test(lane_keeps_order_between_two_threads),
+        cmocka_unit_test(lane_that_copies_keeps_order_between_two_threads),
         cmocka_unit_test(map_finds_what_was_put_and_not_what_was_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
