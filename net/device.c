@@ -22,9 +22,9 @@
 #define HANDSHAKE_MS 30000
 #define RECONNECT_MS_MIN 500
 #define RECONNECT_MS_MAX 60000
-#define LIVED_MS 1000 /* a connection that held this long was a good one */
-#define BUSY_MS 2000  /* a node that is full and doesn't say for how long */
-#define INPUT_BYTES_MIN 256
+#define LIVED_MS 1000       /* a connection that held this long was a good one */
+#define BUSY_MS 2000        /* a node that is full and doesn't say for how long */
+#define INPUT_BYTES_MIN 240 /* with its head, and malloc's, a round size */
 
 static uint64_t least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
@@ -61,8 +61,8 @@ static void forget_connection(struct device *device) {
     noise_transport_finish(&device->transport);
     device_output_finish(device);
     device_inbox_forget(device);
-    free(device->input.bytes);
-    device->input = (struct device_input){0};
+    free(device->input);
+    device->input = NULL;
     device->ping_wanted = device->pong_wanted = false;
     device->leave_ms = DEVICE_NEVER;
     device->error = 0;
@@ -375,14 +375,18 @@ static int handle_message(struct device *device, const struct websocket_message 
 
 /* ---------------------------------------------------------------- input */
 
-/* Takes all whole messages out of the bytes. *keep, *keep_bytes: what is to be kept of them. */
+struct rest { /* what is to be kept of an input */
+    uint8_t *bytes;
+    size_t length;
+    uint32_t needed; /* no progress with fewer */
+};
+
+/* Takes all whole messages out of the bytes. */
 static int parse_input(struct device *device, uint8_t *bytes, size_t length, uint64_t now_ms,
-                       uint8_t **keep, size_t *keep_bytes) {
+                       struct rest *rest) {
     struct websocket_message message;
     enum parse_result result;
-    *keep = bytes;
-    *keep_bytes = length;
-    device->input.needed = 0;
+    *rest = (struct rest){.bytes = bytes, .length = length};
     if (device->state == DEVICE_UPGRADING) {
         size_t used;
         int error = device_handshake_upgrade(device, bytes, length, &used);
@@ -398,49 +402,50 @@ static int parse_input(struct device *device, uint8_t *bytes, size_t length, uin
     }
     if (result != PARSE_MORE)
         return device_fail(device, DEVICE_END_PROTOCOL, 0, message.close_code);
-    *keep = message.payload;
-    *keep_bytes = message.length;
-    device->input.needed = (uint32_t)message.bytes_needed;
+    *rest = (struct rest){message.payload, message.length, (uint32_t)message.bytes_needed};
     return 0;
 }
 
-/* Makes room for `length` bytes of input. They have come, so their number is no mere claim. */
-static int grow_input(struct device_input *input, size_t length) {
-    size_t capacity = input->capacity > 0 ? input->capacity : INPUT_BYTES_MIN;
-    if (length <= input->capacity)
-        return 0;
+/* Makes room for `length` bytes of input; false: out of memory. They have come, so their number is
+ * no mere claim. */
+static bool grow_input(struct device *device, size_t length) {
+    struct device_input *before = device->input;
+    size_t capacity = before != NULL ? before->capacity : INPUT_BYTES_MIN;
+    if (before != NULL && length <= capacity)
+        return true;
     while (capacity < length)
         capacity *= 2;
-    uint8_t *bytes = realloc(input->bytes, capacity);
-    if (bytes == NULL)
-        return -ENOMEM;
-    input->bytes = bytes;
+    struct device_input *input = realloc(before, sizeof *input + capacity);
+    if (input == NULL)
+        return false;
+    if (before == NULL)
+        *input = (struct device_input){0};
     input->capacity = (uint32_t)capacity;
-    return 0;
+    device->input = input;
+    return true;
 }
 
-static int keep_input(struct device *device, const uint8_t *keep, size_t length) {
-    struct device_input *input = &device->input;
-    if (length == 0) {
-        uint32_t needed = input->needed;
-        free(input->bytes);
-        *input = (struct device_input){.needed = needed};
+/* The rest may lie in the input itself, which then has room for it. */
+static int keep_input(struct device *device, const struct rest *rest) {
+    if (rest->length == 0) {
+        free(device->input);
+        device->input = NULL;
         return 0;
     }
-    if (keep != input->bytes && grow_input(input, length) != 0)
+    if (!grow_input(device, rest->length))
         return device_fail(device, DEVICE_END_LOST, -ENOMEM, WEBSOCKET_CLOSE_GOING_AWAY);
-    memmove(input->bytes, keep, length);
-    input->length = (uint32_t)length;
+    memmove(device->input->bytes, rest->bytes, rest->length);
+    device->input->length = (uint32_t)rest->length;
+    device->input->needed = rest->needed;
     return 0;
 }
 
 static int receive_bytes(struct device *device, uint8_t *bytes, size_t length, uint64_t now_ms) {
-    struct device_input *input = &device->input;
-    uint8_t *keep;
-    size_t keep_bytes;
-    if (input->length > 0) {
-        if (grow_input(input, input->length + length) != 0)
+    struct rest rest;
+    if (device->input != NULL) {
+        if (!grow_input(device, device->input->length + length))
             return device_fail(device, DEVICE_END_LOST, -ENOMEM, WEBSOCKET_CLOSE_GOING_AWAY);
+        struct device_input *input = device->input;
         memcpy(input->bytes + input->length, bytes, length);
         input->length += (uint32_t)length;
         bytes = input->bytes;
@@ -448,8 +453,8 @@ static int receive_bytes(struct device *device, uint8_t *bytes, size_t length, u
         if (length < input->needed)
             return 0;
     }
-    int error = parse_input(device, bytes, length, now_ms, &keep, &keep_bytes);
-    return error != 0 ? error : keep_input(device, keep, keep_bytes);
+    int error = parse_input(device, bytes, length, now_ms, &rest);
+    return error != 0 ? error : keep_input(device, &rest);
 }
 
 int device_receive(struct device *device, uint8_t *bytes, size_t length, uint64_t now_ms) {
@@ -521,7 +526,7 @@ uint64_t device_deadline_ms(const struct device *device) {
     case DEVICE_ONLINE: {
         uint64_t deadline = least(death_deadline(device), ping_deadline(device));
         deadline = least(deadline, device->leave_ms);
-        if (device->output.sealed > device->output.begin)
+        if (device->output != NULL && device->output->sealed > device->output->begin)
             return deadline; /* what waits to be written waits for the owner's socket */
         deadline = least(deadline, device->ack_ms);
         return least(deadline, device_outbox_deadline_ms(device));

@@ -58,7 +58,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DEVICE_BYTES_MAX 400
+#define DEVICE_BYTES_MAX 344
 #define DEVICE_REQUESTS_MAX \
     16                      /* without an answer yet; at most a quarter of what the node allows */
 #define DEVICE_SENDS_MAX 64 /* on their way without an answer yet; at most the rest of it */

@@ -199,8 +199,8 @@ static uint32_t clamp(uint32_t value, uint32_t least, uint32_t most) {
 static void share_window(struct device *device, uint32_t in_flight_max) {
     uint32_t requests = clamp(in_flight_max / 4, 1, DEVICE_REQUESTS_MAX);
     uint32_t sends = in_flight_max > requests ? in_flight_max - requests : 1;
-    device->requests_max = (uint16_t)requests;
-    device->sends_max = (uint16_t)clamp(sends, 1, DEVICE_SENDS_MAX);
+    device->requests_max = (uint8_t)requests;
+    device->sends_max = (uint8_t)clamp(sends, 1, DEVICE_SENDS_MAX);
 }
 
 void device_handshake_heartbeat(struct device *device, uint32_t interval_ms) {

@@ -44,18 +44,18 @@ struct device_handshake {
 /* bytes[begin, sealed) are ready to go. While length > sealed there is an open message: its
  * header's room, then frames up to length. */
 struct device_output {
-    uint8_t *bytes; /* NULL while there is nothing */
     uint32_t capacity;
     uint32_t begin;
     uint32_t sealed;
     uint32_t length;
+    uint8_t bytes[];
 };
 
 struct device_input { /* the begin of a message whose rest has not come */
-    uint8_t *bytes;
     uint32_t capacity;
     uint32_t length;
     uint32_t needed; /* no progress with fewer */
+    uint8_t bytes[];
 };
 
 /* Mail that the cumulative acknowledgement cannot stand for. */
@@ -76,6 +76,8 @@ struct device {
     bool reload; /* a commit failed: what is stored is less than what is known here */
     bool ping_wanted;
     bool pong_wanted;
+    uint8_t sends_max;    /* window, at most DEVICE_SENDS_MAX */
+    uint8_t requests_max; /* at most DEVICE_REQUESTS_MAX */
     const struct device_config *config;
     void *context;
     struct device_handshake *handshake; /* until hello is out */
@@ -90,14 +92,16 @@ struct device {
     uint32_t number;         /* this device's, within its user */
     uint64_t user;
     uint64_t pong_token;
-    struct device_input input;
-    struct device_output output;
+    struct device_input *input;   /* NULL while there is nothing */
+    struct device_output *output; /* the same */
 
-    uint64_t since_ms; /* connected, then online since */
+    union {
+        uint64_t since_ms;     /* connected, then online since */
+        uint64_t reconnect_ms; /* while offline */
+    };
     uint64_t heard_ms;
     uint64_t pinged_ms;
-    uint64_t leave_ms;     /* a draining node wants us gone by then */
-    uint64_t reconnect_ms; /* while offline */
+    uint64_t leave_ms; /* a draining node wants us gone by then */
 
     /* inbox */
     uint64_t epoch;
@@ -109,20 +113,18 @@ struct device {
     uint16_t pending_count;
     uint16_t pending_capacity;
 
-    /* outbox: bit i of a set stands for the send send_low + i */
-    uint16_t sends_max;    /* window, at most DEVICE_SENDS_MAX */
-    uint16_t requests_max; /* at most DEVICE_REQUESTS_MAX */
-    uint64_t send_low;     /* lowest without a final answer */
-    uint64_t send_end;     /* number of the next new one */
-    uint64_t waiting;      /* on their way, the answer is awaited */
-    uint64_t answered;     /* finally */
-    uint64_t held;         /* stale: until device_retry */
-    uint64_t retry_ms;     /* nothing is sent before */
-
     /* requests: bit i of requests_open stands for ref request_low + i */
     uint32_t request_low;
     uint32_t request_next;
     uint32_t requests_open;
+
+    /* outbox: bit i of a set stands for the send send_low + i */
+    uint64_t send_low; /* lowest without a final answer */
+    uint64_t send_end; /* number of the next new one */
+    uint64_t waiting;  /* on their way, the answer is awaited */
+    uint64_t answered; /* finally */
+    uint64_t held;     /* stale: until device_retry */
+    uint64_t retry_ms; /* nothing is sent before */
 };
 _Static_assert(sizeof(struct device) <= DEVICE_BYTES_MAX, "the bench holds millions of these");
 

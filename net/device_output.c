@@ -22,29 +22,33 @@
 
 #define BYTES_MIN 256
 
-static int grow(struct device_output *output, size_t length) {
-    size_t capacity = output->capacity > 0 ? output->capacity : BYTES_MIN;
-    if (length <= output->capacity)
+/* Room for `length` bytes in all. */
+static int grow(struct device *device, size_t length) {
+    struct device_output *before = device->output;
+    size_t capacity = before != NULL ? before->capacity : BYTES_MIN;
+    if (before != NULL && length <= capacity)
         return 0;
     if (length > DEVICE_OUTPUT_BYTES_MAX)
         return -ENOSPC;
     while (capacity < length)
         capacity *= 2;
-    uint8_t *bytes = realloc(output->bytes, capacity);
-    if (bytes == NULL)
+    struct device_output *output = realloc(before, sizeof *output + capacity);
+    if (output == NULL)
         return -ENOMEM;
-    output->bytes = bytes;
+    if (before == NULL)
+        *output = (struct device_output){0};
     output->capacity = (uint32_t)capacity;
+    device->output = output;
     return 0;
 }
 
 bool device_output_is_empty(const struct device *device) {
-    return device->output.length == device->output.sealed;
+    return device->output == NULL || device->output->length == device->output->sealed;
 }
 
 /* Encrypts and frames the open message. The room for the tag was reserved when it was written. */
 static int seal(struct device *device) {
-    struct device_output *output = &device->output;
+    struct device_output *output = device->output;
     if (device_output_is_empty(device))
         return 0;
     uint8_t *at = output->bytes + output->sealed;
@@ -68,21 +72,22 @@ static int seal(struct device *device) {
 }
 
 uint8_t *device_output_room(struct device *device, size_t length) {
-    struct device_output *output = &device->output;
-    if (seal(device) != 0 || grow(output, output->sealed + length) != 0)
+    if (seal(device) != 0 ||
+        grow(device, (device->output != NULL ? device->output->sealed : 0) + length) != 0)
         return NULL;
-    return output->bytes + output->sealed;
+    return device->output->bytes + device->output->sealed;
 }
 
 void device_output_add(struct device *device, size_t length) {
-    device->output.sealed += (uint32_t)length;
-    device->output.length = device->output.sealed;
-    CHECK(device->output.sealed <= device->output.capacity);
+    struct device_output *output = device->output;
+    output->sealed += (uint32_t)length;
+    output->length = output->sealed;
+    CHECK(output->sealed <= output->capacity);
 }
 
 /* Tries within the buffer as it is; -ENOSPC when that is too small. */
 static int write_frame(struct device *device, const struct wire_frame *frame, size_t frames_end) {
-    struct device_output *output = &device->output;
+    struct device_output *output = device->output;
     size_t end = output->capacity - NOISE_TAG_BYTES;
     struct wire_writer writer = {
         .bytes = output->bytes,
@@ -100,15 +105,17 @@ static int write_frame(struct device *device, const struct wire_frame *frame, si
 }
 
 int device_output_frame(struct device *device, const struct wire_frame *frame) {
-    struct device_output *output = &device->output;
-    size_t frames_end = output->sealed + DEVICE_HEADER_ROOM + (size_t)device->frame_bytes_max;
-    int error = grow(output, output->length + BYTES_MIN / 2);
+    const struct device_output none = {0};
+    const struct device_output *now = device->output != NULL ? device->output : &none;
+    size_t frames_end = now->sealed + DEVICE_HEADER_ROOM + (size_t)device->frame_bytes_max;
+    int error = grow(device, now->length + BYTES_MIN / 2);
     for (;;) {
         if (error == 0)
             error = write_frame(device, frame, frames_end);
-        if (error != -ENOSPC || output->capacity - NOISE_TAG_BYTES >= frames_end)
+        if (error != -ENOSPC || device->output == NULL ||
+            device->output->capacity - NOISE_TAG_BYTES >= frames_end)
             break;
-        error = grow(output, 2 * (size_t)output->capacity);
+        error = grow(device, 2 * (size_t)device->output->capacity);
         if (error != 0)
             break;
     }
@@ -137,8 +144,8 @@ void device_output_close(struct device *device, uint16_t code) {
 }
 
 void device_output_finish(struct device *device) {
-    free(device->output.bytes);
-    device->output = (struct device_output){0};
+    free(device->output);
+    device->output = NULL;
 }
 
 /* ---------------------------------------------------------------- what the owner calls */
@@ -171,24 +178,28 @@ static void gather(struct device *device, uint64_t now_ms) {
         device_inbox_acknowledge(device);
 }
 
+static size_t ready(const struct device *device) {
+    return device->output != NULL ? device->output->sealed - device->output->begin : 0;
+}
+
 size_t device_output(struct device *device, uint64_t now_ms, const uint8_t **bytes) {
-    struct device_output *output = &device->output;
     CHECK(device->magic == DEVICE_MAGIC);
-    if (output->sealed == output->begin) {
+    if (ready(device) == 0) {
         if (device->state == DEVICE_ONLINE)
             gather(device, now_ms);
         if (seal(device) != 0)
             device_fail(device, DEVICE_END_PROTOCOL, 0, 0);
     }
-    if (output->sealed == output->begin)
-        return 0;
-    *bytes = output->bytes + output->begin;
-    return output->sealed - output->begin;
+    if (ready(device) > 0)
+        *bytes = device->output->bytes + device->output->begin;
+    return ready(device);
 }
 
 void device_output_done(struct device *device, size_t length) {
-    struct device_output *output = &device->output;
-    CHECK(length <= output->sealed - output->begin);
+    struct device_output *output = device->output;
+    CHECK(length <= ready(device));
+    if (output == NULL)
+        return;
     output->begin += (uint32_t)length;
     if (output->begin < output->sealed)
         return;

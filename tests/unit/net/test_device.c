@@ -65,8 +65,8 @@ static void idle_device_holds_no_buffer(void **state) {
     owner_go_online(owner);
     struct wire_frame mail = owner_mail(1, "x");
     owner_hear(owner, &mail);
-    assert_null(owner->device->input.bytes);
-    assert_null(owner->device->output.bytes);
+    assert_null(owner->device->input);
+    assert_null(owner->device->output);
     assert_null(owner->device->handshake);
     assert_null(owner->device->pending);
 }
@@ -82,7 +82,7 @@ static void mail_of_the_greatest_size_arrives_in_pieces(void **state) {
     struct wire_frame mail = owner_mail(1, content);
     owner_hear(owner, &mail);
     owner_expect(owner, "mail 1, cursor 1, commit");
-    assert_null(owner->device->input.bytes);
+    assert_null(owner->device->input);
     free(content);
 }
 
