@@ -6,7 +6,7 @@
  *         added rings: collect
  *
  * The main ring is the one that waits. Rings that were added when a descriptor table was full
- * register one eventfd, which the main ring polls: their events, and `wake`, end its wait. While
+ * register one eventfd, which the main ring reads: their events, and `wake`, end its wait. While
  * the shard is awake the rings' flags are looked at instead, without a system call, and the eventfd
  * is switched off. (Polling a DEFER_TASKRUN ring's own descriptor loses wakes.)
  *
@@ -41,11 +41,15 @@ static void uring_unwatch(struct reactor *reactor, struct reactor_watch *watch) 
     uring_cancel(reactor->rings[0], watch, URING_WATCH);
 }
 
-/* Never read: a write to it completes the poll whatever its count is. */
-static void post_wake_poll(struct reactor *reactor) {
+/* A read, not a multishot poll: the kernel ends that at each event of a ring (to be safe from
+ * circles) and reports a count that nobody has read once more when it is posted again. Posted
+ * before a wait and submitted with it, so that it costs no system call; what was written before
+ * completes it at once. */
+static void post_wake_read(struct reactor *reactor) {
     struct io_uring_sqe *sqe = uring_submission(reactor->rings[0], WAKE, URING_NOTHING);
 
-    io_uring_prep_poll_multishot(sqe, reactor->eventfd, POLLIN);
+    io_uring_prep_read(sqe, reactor->eventfd, &reactor->wake_count, sizeof reactor->wake_count, 0);
+    reactor->hears_wakes = true;
 }
 
 static void uring_wake(struct reactor *reactor) {
@@ -89,8 +93,8 @@ static void dispatch(struct reactor *reactor, const struct io_uring_cqe *complet
         watch->ready(watch, completion->res < 0 ? completion->res : 0);
         break;
     case URING_NOTHING:
-        if (of == WAKE && (completion->flags & IORING_CQE_F_MORE) == 0)
-            post_wake_poll(reactor);
+        if (of == WAKE)
+            reactor->hears_wakes = false;
         break;
     default:
         dispatch_socket(reactor, of, tag, completion);
@@ -178,6 +182,8 @@ static void wait(struct reactor *reactor, uint64_t timeout_ns, unsigned events) 
 
     if (listens && !listen_to_added_rings(reactor))
         timeout_ns = 0;
+    else if (listens && !reactor->hears_wakes)
+        post_wake_read(reactor);
     turn_ring(reactor, reactor->rings[0], timeout_ns, events);
     if (listens)
         ignore_added_rings(reactor);
@@ -229,7 +235,7 @@ static int uring_reactor_create(struct shard *shard, struct reactor **created) {
     if (reactor == NULL || ring == NULL)
         goto out;
     reactor->shard = shard;
-    reactor->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    reactor->eventfd = eventfd(0, EFD_CLOEXEC);
     error =
         reactor->eventfd < 0 ? -errno : uring_create(ring, URING_BUFFERS_MAIN, 0, &reactor->posted);
     if (error != 0) {
@@ -241,7 +247,6 @@ static int uring_reactor_create(struct shard *shard, struct reactor **created) {
         goto out;
     }
     uring_join(reactor, ring);
-    post_wake_poll(reactor);
     *created = reactor;
     return 0;
 out:

@@ -81,6 +81,8 @@ struct reactor {
     bool cools;        /* a ring has more to look at (uring_cool) */
     unsigned reported; /* events in this poll */
     int eventfd;
+    bool hears_wakes;    /* a read of it is posted */
+    uint64_t wake_count; /* what it reads; nobody needs it */
     /* Set by any thread before it writes the eventfd (uring_wake), cleared at the end of turn: the
      * two exchanges pair. */
     _Atomic uint32_t wake_pending;
