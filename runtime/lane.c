@@ -85,6 +85,14 @@ static void head_write(struct lane *lane, uint32_t position, uint64_t head) {
         __atomic_store_n(&line_at(lane, position)->head, head, __ATOMIC_RELAXED);
 }
 
+/* The message was copied. */
+static inline void block_give(const struct lane *lane, struct message *message) {
+    if (__builtin_expect(slab_home(message) == lane->own, 1))
+        slab_give(lane->own, message, message->home);
+    else
+        block_release(message, message->home);
+}
+
 static void look_at_reader(struct lane *lane) {
     lane->seen = __atomic_load_n(&lane->taken, __ATOMIC_ACQUIRE);
 }
@@ -98,15 +106,17 @@ static bool has_line(struct lane *lane) {
     return lane->written - lane->seen < LANE_LINES - 1;
 }
 
-/* For copies there is half of the ring. */
-static bool has_room_for_copies(struct lane *lane) {
+/* For copies there is half of the ring, and a turn that sends many need not hurry with each. */
+static bool may_copy(struct lane *lane) {
+    if (lane->copied >= LANE_COPIES_MAX)
+        return false;
     if (lane->written - lane->seen < LANE_LINES / 2)
         return true;
-    if (lane->is_crowded)
-        return false;
     look_at_reader(lane);
-    lane->is_crowded = lane->written - lane->seen >= LANE_LINES / 2;
-    return !lane->is_crowded;
+    if (lane->written - lane->seen < LANE_LINES / 2)
+        return true;
+    lane->copied = LANE_COPIES_MAX; /* look again in the next turn */
+    return false;
 }
 
 /* --- the writer: batches
@@ -120,7 +130,6 @@ static void entries_flush(struct lane *lane) {
     lane->entry_count = 0;
     lane->batch_has_messages |= lane->entries_have_messages;
     lane->entries_have_messages = false;
-    lane->is_crowded = false; /* look again */
 }
 
 /* From `written` up to there: at least the one behind the batch, where the reader will look. */
@@ -149,7 +158,7 @@ static void batch_publish(struct lane *lane) {
     if (lane->written - lane->seen < LANE_LINES - CLEAR_AHEAD)
         clear_heads(lane, lane->written + CLEAR_AHEAD);
     if (first)
-        block_release(first, first->home);
+        block_give(lane, first);
 }
 
 /* False: the ring is full. */
@@ -166,7 +175,7 @@ static bool entry_push(struct lane *lane, uintptr_t entry) {
 /* The same. */
 static bool message_push(struct lane *lane, struct message *message) {
     uint64_t head = message_head(message);
-    if (!head || !has_room_for_copies(lane))
+    if (!head || !may_copy(lane))
         return entry_push(lane, (uintptr_t)message);
     if (lane->entries_have_messages)
         entries_flush(lane); /* they come first */
@@ -175,15 +184,14 @@ static bool message_push(struct lane *lane, struct message *message) {
     lane->batch_has_messages = true;
     if (position == lane->begun) {
         lane->first = message;
-        if (!lane->has_begun) {
-            lane->has_begun = true;
+        if (!lane->copied)
             batch_publish(lane);
-        }
     } else {
         cell_write(lane, position, message, head);
         head_write(lane, position, head);
-        block_release(message, message->home);
+        block_give(lane, message);
     }
+    lane->copied++;
     return true;
 }
 
@@ -245,7 +253,6 @@ static void freed_drain(struct lane *lane) {
 }
 
 bool lane_publish(struct lane *lane) {
-    bool is_full = lane_batch_is_full(lane); /* then the turn may not be over */
     if (lane->spill_head)
         spill_drain(lane);
     if (lane->freed)
@@ -256,7 +263,14 @@ bool lane_publish(struct lane *lane) {
         batch_publish(lane);
     bool has_news = lane->has_news || lane_is_stuck(lane);
     lane->has_news = false;
-    lane->has_begun &= is_full;
+    lane->copied = 0;
+    return has_news;
+}
+
+bool lane_publish_batch(struct lane *lane) {
+    uint32_t copied = lane->copied;
+    bool has_news = lane_publish(lane);
+    lane->copied = copied;
     return has_news;
 }
 

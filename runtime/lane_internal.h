@@ -20,10 +20,11 @@
  * in two steps has to travel twice. The first message of a turn is published at once, for its
  * receiver may be looking; the others when the turn ends.
  *
- * What is too large, or comes when half of the ring waits to be read, travels by address in an
- * entry. So do freed blocks on their way home. An entry is an address, a multiple of 64; its low
- * bits say what it is: zero, a message; else a freed block, of the size class one less. The memory
- * of a freed block is not touched on the way.
+ * What is too large travels by address, in an entry, and so does what comes when a turn has sent
+ * many or half of the ring waits to be read: then nobody waits for the single message, and an
+ * address is less work. So do freed blocks on their way home. An entry is an address, a multiple of
+ * 64; its low bits say what it is: zero, a message; else a freed block, of the size class one less.
+ * The memory of a freed block is not touched on the way.
  *
  * When the ring is full, what comes next waits in the writer's spill list, so that nothing that may
  * not be lost is; messages of users are refused when that list is at its bound.
@@ -44,9 +45,11 @@
 #define LANE_LINES 2048u       /* a power of two */
 #define LANE_CELL_LINES_MAX 4u /* of a message that is copied */
 #define LANE_CELL_ENTRIES 7u
-#define LANE_BATCH_LINES 32u /* are published before the turn ends, */
-#define LANE_FREED_LINES 8u  /* and so many when all that comes is freed */
-#define LANE_TAKE 32u        /* entries that the reader takes at a time */
+#define LANE_COPIES_MAX 320u  /* in a turn; what comes then goes by address */
+#define LANE_BATCH_LINES 32u  /* are published before the turn ends, */
+#define LANE_ADDRESS_LINES 9u /* or so many of addresses */
+#define LANE_FREED_LINES 8u   /* and so many when all that comes is freed */
+#define LANE_TAKE 32u         /* entries that the reader takes at a time */
 #define LANE_TAG_MASK 63u
 /* Messages that fit without spilling: at most, if all travel by address, and at least. */
 #define LANE_ENTRIES_MAX (LANE_LINES * LANE_CELL_ENTRIES)
@@ -71,21 +74,21 @@ struct lane {
     uint32_t cleared;              /* if beyond `written`: heads from there up to here are zero */
     uint32_t seen;                 /* `taken`, when it was last looked at */
     uint32_t spill_count;
+    struct slab_pool *own; /* of the writer, constant; NULL: it is no shard */
     uint64_t head;         /* of the first cell that is not published, unless it is `first` */
     struct message *first; /* to be copied there when it is */
     struct message *spill_head, *spill_tail;
     struct slab_block *freed; /* blocks that found the ring full; any order */
     uint32_t entry_count;
+    uint32_t copied; /* messages, in this turn */
     bool entries_have_messages;
-    bool is_crowded;         /* half of the ring was full when the reader was last looked at */
-    bool has_begun;          /* this turn's first message was published */
     bool has_news;           /* messages among what was published since it was last asked */
     bool batch_has_messages; /* what is not published */
     _Alignas(64) uintptr_t entries[LANE_CELL_ENTRIES]; /* of the next cell of entries */
     _Alignas(64) union lane_line lines[LANE_LINES];
 };
 
-/* On zeroed memory there is nothing to initialise. */
+/* On zeroed memory there is nothing to initialise but `own`. */
 
 /* --- the writer
  * ------------------------------------------------------------------------------------- */
@@ -98,12 +101,15 @@ static inline bool lane_is_full(const struct lane *lane) {
 void lane_push(struct lane *lane, struct message *message);
 /* Takes a freed block whose home is the reader. Its address is a multiple of 64. */
 void lane_push_freed(struct lane *lane, void *memory, unsigned class);
-/* When a batch is full, and at the turn's end: makes messages that were pushed visible, and freed
+/* At the turn's end: makes messages that were pushed visible, and freed
  * blocks if there are many. True if the reader may need a wake: there were messages since the last
  * time, or the ring is full. Freed blocks can wait until it runs anyway. */
 bool lane_publish(struct lane *lane);
+/* The same within a turn, when a batch is full. */
+bool lane_publish_batch(struct lane *lane);
 static inline bool lane_batch_is_full(const struct lane *lane) {
-    return lane->written - lane->begun >= LANE_BATCH_LINES;
+    return lane->written - lane->begun >=
+           (lane->copied < LANE_COPIES_MAX ? LANE_BATCH_LINES : LANE_ADDRESS_LINES);
 }
 /* Something waits that the ring had no place for. */
 static inline bool lane_is_stuck(const struct lane *lane) {

@@ -433,23 +433,22 @@ void shard_discard_arrivals(struct shard *shard) {
 /* --- departures, sleep and wake
  * ------------------------------------------------------------------------ */
 
-static void publish_lane(struct shard *shard, uint32_t to) {
-    if (lane_publish(shard->lanes_out[to]))
-        shard->spin.woke |= shard_wake_if_asleep(shard->runtime->shards[to]);
+static void wake_reader(struct shard *shard, uint32_t to) {
+    shard->spin.woke |= shard_wake_if_asleep(shard->runtime->shards[to]);
 }
 
 void shard_send_remote(struct shard *shard, unsigned to, struct message *message) {
     struct lane *lane = shard->lanes_out[to];
     lane_push(lane, message);
     counter_add(shard->counters.messages_cross_shard, 1);
-    if (lane_batch_is_full(lane))
-        publish_lane(shard, to);
+    if (lane_batch_is_full(lane) && lane_publish_batch(lane))
+        wake_reader(shard, to);
 }
 
 void shard_publish(struct shard *shard) {
     for (uint32_t i = 0; i < shard->shard_count; i++)
-        if (shard->lanes_out[i])
-            publish_lane(shard, i);
+        if (shard->lanes_out[i] && lane_publish(shard->lanes_out[i]))
+            wake_reader(shard, i);
 }
 
 void shard_publish_quietly(struct shard *shard) {

@@ -40,6 +40,7 @@ int shard_create(struct runtime *runtime, unsigned index, uint32_t actors_max,
         if (i == index)
             continue;
         shard->lanes_out[i] = &runtime->lanes[index * runtime->shard_count + i];
+        shard->lanes_out[i]->own = &shard->messages;
         shard->lanes_in[i] = &runtime->lanes[i * runtime->shard_count + index];
     }
     shard->now_ns = runtime->seams.monotonic_ns(runtime->seams.context);

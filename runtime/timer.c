@@ -215,12 +215,13 @@ void timer_advance(struct shard *shard, uint64_t now_ns) {
     struct timer_wheel *wheel = &shard->wheel;
     uint64_t target_ms = (now_ns - wheel->start_ns) / NS_PER_MS, at_ms;
     unsigned level, slot;
+    if (target_ms <= wheel->now_ms)
+        return; /* what was due then has fired, and what came since is due later */
     while (wheel_next(wheel, &level, &slot, &at_ms) && at_ms <= target_ms) {
         wheel->now_ms = at_ms;
         slot_empty(shard, level, slot);
     }
-    if (target_ms > wheel->now_ms)
-        wheel->now_ms = target_ms;
+    wheel->now_ms = target_ms;
 }
 
 uint64_t timer_next_ns(const struct timer_wheel *wheel) {

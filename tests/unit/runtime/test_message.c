@@ -261,21 +261,16 @@ static void lane_copies_messages_of_every_size_whole(void **state) {
     struct slab_pool *pool = &runtime->shards[0]->messages;
     struct lane *lane = make_lane();
     uintptr_t entries[LANE_TAKE];
-    uint64_t sent = 0, received = 0, copied = 0;
+    uint64_t sent = 0, received = 0;
     enum { SIZES = 301 };
     while (lane->written < 6 * LANE_LINES) {
-        uintptr_t first = 0;
-        for (unsigned i = 0; i <= sent % 9; i++, sent++) {
-            struct message *message = parcel(sent, sent * 7 % SIZES);
-            first = first ? first : (uintptr_t)message;
-            lane_push(lane, message);
-        }
+        for (unsigned i = 0; i <= sent % 9; i++, sent++)
+            lane_push(lane, parcel(sent, sent * 7 % SIZES));
         lane_publish(lane);
         uint32_t count;
         while ((count = lane_take(lane, pool, entries)) != 0)
             for (uint32_t i = 0; i < count; i++, received++) {
                 parcel_check(lane_entry_message(entries[i]), received, received * 7 % SIZES);
-                copied += entries[i] != first;
                 message_destroy(lane_entry_message(entries[i]));
             }
         assert_int_equal(received, sent);
@@ -301,6 +296,35 @@ static void first_message_of_a_turn_is_there_at_once_and_is_told_at_its_end(void
         assert_true(lane_publish(lane));
         assert_int_equal(take_all(lane, pool, 1), LANE_BATCH_LINES - 1);
         assert_false(lane_publish(lane));
+    }
+    free(lane);
+    fixture_destroy(runtime);
+}
+
+/* Who sends many at once is not in a hurry with each. */
+static void turn_that_sends_many_copies_the_first_ones(void **state) {
+    struct runtime *runtime = fixture_create(1);
+    struct slab_pool *pool = &runtime->shards[0]->messages;
+    struct lane *lane = make_lane();
+    uintptr_t entries[LANE_TAKE];
+    static uintptr_t sent[LANE_COPIES_MAX + 100];
+    enum { COUNT = sizeof sent / sizeof sent[0] };
+    for (unsigned turn = 0; turn < 2; turn++) {
+        for (unsigned i = 0; i < COUNT; i++) {
+            struct message *message = message_of(KIND, i);
+            sent[i] = (uintptr_t)message;
+            lane_push(lane, message);
+        }
+        lane_publish(lane);
+        for (uint32_t taken = 0, count; taken < COUNT; taken += count) {
+            count = lane_take(lane, pool, entries);
+            for (uint32_t i = 0; i < count; i++) {
+                if (taken + i >= LANE_COPIES_MAX)
+                    assert_int_equal(entries[i], sent[taken + i]);
+                assert_int_equal(value_of_entry(entries[i]), taken + i);
+            }
+        }
+        assert_int_equal(lane->written, (turn + 1) * (LANE_COPIES_MAX + 15)); /* 7 in a line */
     }
     free(lane);
     fixture_destroy(runtime);
@@ -414,6 +438,7 @@ int main(void) {
         cmocka_unit_test(lane_keeps_order_of_what_it_copies_and_what_it_does_not),
         cmocka_unit_test(lane_copies_messages_of_every_size_whole),
         cmocka_unit_test(first_message_of_a_turn_is_there_at_once_and_is_told_at_its_end),
+        cmocka_unit_test(turn_that_sends_many_copies_the_first_ones),
         cmocka_unit_test(lane_keeps_order_between_two_threads),
         cmocka_unit_test(lane_that_copies_keeps_order_between_two_threads),
         cmocka_unit_test(map_finds_what_was_put_and_not_what_was_removed),
