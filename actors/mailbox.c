@@ -70,7 +70,7 @@ void mailbox_cut(struct device *device, uint8_t notice, uint16_t close_code) {
 /* The first mail that was in flight may be why the device has gone. When a node drains, or when the
  * connection failed on our side, it is not. */
 static void note_suspect(struct mailbox *mailbox, struct device *device) {
-    const struct queue *queue = queue_of(device);
+    struct queue *queue = queue_of(device);
     uint64_t index = queue->head;
     while (index < queue->sent && (queue_at(queue, index)->state == ENTRY_GONE ||
                                    (queue_at(queue, index)->flags & ENTRY_REFUSED)))
@@ -79,12 +79,12 @@ static void note_suspect(struct mailbox *mailbox, struct device *device) {
         atomic_load_explicit(&node_current()->draining, memory_order_relaxed))
         return;
     uint64_t sequence = queue_at(queue, index)->sequence;
-    if (device->suspect_sequence != sequence)
-        device->suspect_attempts = 0;
-    device->suspect_sequence = sequence;
-    device->suspect_attempts += device->suspect_attempts < UINT8_MAX;
+    if (queue->suspect_sequence != sequence)
+        queue->suspect_attempts = 0;
+    queue->suspect_sequence = sequence;
+    queue->suspect_attempts += queue->suspect_attempts < UINT8_MAX;
     device->record_due = true;
-    if (device->suspect_attempts >= 2)
+    if (queue->suspect_attempts >= 2)
         device->record_soon = store_of(mailbox)->records_soon = true;
 }
 
@@ -371,6 +371,24 @@ static void device_tick(struct mailbox *mailbox, struct device *device) {
         mailbox_reload(mailbox);
 }
 
+struct affairs *affairs_make(struct mailbox *mailbox) {
+    mailbox->affairs = actor_allocate(sizeof(*mailbox->affairs));
+    mailbox_tick_in(mailbox, TICK_SHRINK_MS);
+    return mailbox->affairs;
+}
+
+/* Nobody waits for a taker's place whose entries are safe, so no entry knows one any more. */
+static void affairs_rest(struct mailbox *mailbox) {
+    struct affairs *affairs = mailbox->affairs;
+    if (!affairs || affairs->peers || affairs->gathering || affairs->outgoing || affairs->refused ||
+        mailbox_takers_wait(mailbox))
+        return;
+    CHECK(affairs->outgoing_ids == 0);
+    actor_free(affairs->takers);
+    actor_free(affairs);
+    mailbox->affairs = NULL;
+}
+
 /* When the next tick is needed, as things are; 0: not. Of those who wrote a message just now there
  * are thousands a second: each tick of one finds nothing of it in any cache, so where a peer is to
  * be forgotten one tick does for all. */
@@ -378,8 +396,9 @@ static uint32_t tick_needed_ms(const struct mailbox *mailbox) {
     const struct store *store = mailbox->store;
     uint32_t peers_ms = mailbox_peers_due_ms(mailbox);
     uint32_t shrink_ms = peers_ms ? peers_ms : TICK_SHRINK_MS;
-    uint32_t needed_ms = peers_ms || store || mailbox->refused ? shrink_ms : 0;
-    if (mailbox->absent || mailbox->outgoing || mailbox->reload_due || (store && store->flies))
+    uint32_t needed_ms = mailbox->affairs || store ? shrink_ms : 0;
+    if (mailbox->absent || affairs_seen(mailbox)->outgoing || mailbox->reload_due ||
+        (store && store->flies))
         return MAILBOX_TICK_MS;
     for (unsigned i = 0; i < mailbox->slots; i++) {
         const struct device *device = &mailbox->devices[i];
@@ -426,6 +445,7 @@ static void mailbox_on_tick(void *state, struct message **message) {
     mailbox_reports_tick(mailbox);
     mailbox_peers_tick(mailbox);
     mailbox_refusals_tick(mailbox);
+    affairs_rest(mailbox);
     store_tick(mailbox);
     uint32_t needed_ms = tick_needed_ms(mailbox);
     if (needed_ms)
@@ -434,7 +454,7 @@ static void mailbox_on_tick(void *state, struct message **message) {
 
 static void mailbox_after_turn(void *state) {
     struct mailbox *mailbox = state;
-    if (mailbox->gathering)
+    if (mailbox->affairs)
         mailbox_reports_flush(mailbox);
     store_flush(mailbox);
     if (!mailbox->ticked)
@@ -474,8 +494,9 @@ static bool device_rests(const struct device *device) {
 static bool mailbox_may_passivate(void *state) {
     struct mailbox *mailbox = state;
     uint32_t idle_ms = mailbox_now() - mailbox->active_ms;
-    if (mailbox->state == MAILBOX_LOADING || mailbox->reloading || mailbox->outgoing ||
-        mailbox->gathering || !store_is_idle(mailbox) || mailbox_takers_wait(mailbox) ||
+    if (mailbox->state == MAILBOX_LOADING || mailbox->reloading ||
+        affairs_seen(mailbox)->outgoing || affairs_seen(mailbox)->gathering ||
+        !store_is_idle(mailbox) || mailbox_takers_wait(mailbox) ||
         idle_ms < node_current()->limits.mailbox_idle_ms)
         return false;
     for (unsigned i = 0; i < mailbox->slots; i++)

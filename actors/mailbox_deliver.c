@@ -74,50 +74,55 @@ static bool is_retryable(int code) {
            code == WIRE_CODE_UNAVAILABLE || code == WIRE_CODE_LIMITED;
 }
 
-static void forget_refusal(struct mailbox *mailbox, unsigned at) {
-    mailbox->refused_count--;
-    memmove(mailbox->refused + at, mailbox->refused + at + 1,
-            (mailbox->refused_count - at) * sizeof(*mailbox->refused));
+static void forget_refusal(struct affairs *affairs, unsigned at) {
+    affairs->refused_count--;
+    memmove(affairs->refused + at, affairs->refused + at + 1,
+            (affairs->refused_count - at) * sizeof(*affairs->refused));
 }
 
 /* What this device sent after what is refused now, before it has heard of it, is refused too. */
 static void remember_refusal(struct mailbox *mailbox, const struct mailbox_deliver *deliver,
                              int code) {
-    for (unsigned i = mailbox->refused_count; i-- > 0;)
-        if (actor_id_equal(mailbox->refused[i].mailbox, deliver->sender_mailbox) &&
-            mailbox->refused[i].device == deliver->sender.device)
-            forget_refusal(mailbox, i);
-    if (mailbox->refused_count == MAILBOX_REFUSED_MAX) {
+    struct affairs *affairs = affairs_of(mailbox);
+    for (unsigned i = affairs->refused_count; i-- > 0;)
+        if (actor_id_equal(affairs->refused[i].mailbox, deliver->sender_mailbox) &&
+            affairs->refused[i].device == deliver->sender.device)
+            forget_refusal(affairs, i);
+    if (affairs->refused_count == MAILBOX_REFUSED_MAX) {
         actor_count("refusal_forgotten", 1);
-        forget_refusal(mailbox, 0);
+        forget_refusal(affairs, 0);
     }
-    if (mailbox->refused_count == mailbox->refused_capacity) {
+    if (affairs->refused_count == affairs->refused_capacity) {
         unsigned capacity =
-            mailbox->refused_capacity ? 2u * mailbox->refused_capacity : REFUSED_FIRST;
-        mailbox->refused = actor_reallocate(mailbox->refused, capacity * sizeof(*mailbox->refused));
-        mailbox->refused_capacity = (uint8_t)capacity;
+            affairs->refused_capacity ? 2u * affairs->refused_capacity : REFUSED_FIRST;
+        affairs->refused = actor_reallocate(affairs->refused, capacity * sizeof(*affairs->refused));
+        affairs->refused_capacity = (uint8_t)capacity;
     }
-    mailbox->refused[mailbox->refused_count++] =
+    affairs->refused[affairs->refused_count++] =
         (struct refused_sender){deliver->sender_mailbox, deliver->sender.device, deliver->order,
                                 mailbox_now(), (uint8_t)code};
     mailbox_tick_in(mailbox, MAILBOX_TICK_MS);
 }
 
 void mailbox_refusals_tick(struct mailbox *mailbox) {
-    while (mailbox->refused_count &&
-           mailbox_now() - mailbox->refused[0].time_ms > 2 * MAILBOX_PATIENCE_MS)
-        forget_refusal(mailbox, 0);
-    if (mailbox->refused_count || !mailbox->refused)
+    struct affairs *affairs = mailbox->affairs;
+    if (!affairs || !affairs->refused)
         return;
-    actor_free(mailbox->refused);
-    mailbox->refused = NULL;
-    mailbox->refused_capacity = 0;
+    while (affairs->refused_count &&
+           mailbox_now() - affairs->refused[0].time_ms > 2 * MAILBOX_PATIENCE_MS)
+        forget_refusal(affairs, 0);
+    if (affairs->refused_count)
+        return;
+    actor_free(affairs->refused);
+    affairs->refused = NULL;
+    affairs->refused_capacity = 0;
 }
 
 /* The code with which what came before was refused, if the sender hadn't heard of that; else 0. */
 static int refused_before(const struct mailbox *mailbox, const struct mailbox_deliver *deliver) {
-    for (unsigned i = 0; i < mailbox->refused_count; i++) {
-        const struct refused_sender *refused = &mailbox->refused[i];
+    const struct affairs *affairs = affairs_seen(mailbox);
+    for (unsigned i = 0; i < affairs->refused_count; i++) {
+        const struct refused_sender *refused = &affairs->refused[i];
         if (actor_id_equal(refused->mailbox, deliver->sender_mailbox) &&
             refused->device == deliver->sender.device && deliver->order <= refused->order)
             return refused->code;
@@ -285,7 +290,7 @@ static int check(struct mailbox *mailbox, const struct mailbox_deliver *deliver,
                  const struct copy *copies, int count, const struct device *own) {
     if (mailbox->absent)
         return WIRE_CODE_NOT_FOUND;
-    if (mailbox->refused_count && !deliver->released) {
+    if (affairs_seen(mailbox)->refused_count && !deliver->released) {
         int code = refused_before(mailbox, deliver);
         if (code)
             return code;

@@ -106,6 +106,8 @@ struct queue {
     uint32_t mails, statuses;
     uint64_t mail_bytes;
     struct shares *shares; /* NULL: not counted */
+    uint64_t suspect_sequence;
+    uint8_t suspect_attempts; /* 0: none is suspect */
 };
 
 /* --- what a device sends (mailbox_send.c) --- */
@@ -147,15 +149,18 @@ struct sends {
     uint64_t again_below; /* numbers below may have been delivered by an earlier mailbox */
     uint64_t retry_low;   /* lowest RETRYABLE number, 0: none. Nothing above is taken before it. */
     struct sent *ring;    /* by number; `capacity` of them, a power of two, or NULL */
-    uint32_t capacity;
-    uint32_t open, settled; /* numbers in these states */
-    uint32_t some_full;     /* a number was refused as `full`, and the device may not have heard */
+    uint16_t capacity;
+    uint16_t open, settled; /* numbers in these states */
+    uint16_t some_full;     /* a number was refused as `full`, and the device may not have heard */
 };
 
 /* --- devices --- */
 
 struct device {
-    uint32_t number;      /* 0: the slot is free */
+    uint32_t number;            /* 0: the slot is free */
+    uint32_t flying;            /* so many sequences above `durable` are with the committer */
+    uint16_t ack_ms8;           /* smoothed time to acknowledge, in eighths of a ms; 0: unknown */
+    uint16_t ack_deviation_ms4; /* and its smoothed deviation, in quarters */
     bool present : 1;     /* in the account's list; false: only its mail is to be told about */
     bool empty_due : 1;   /* CONNECTION_EMPTY has not been said since the attach */
     bool paging : 1;      /* a page is being read */
@@ -164,16 +169,11 @@ struct device {
     bool record_now : 1;  /* ... with a synced one: a block of sequences is needed */
     bool stuck : 1;       /* the connection's mailbox was full: try again at the tick */
     bool busy : 1;        /* something happened since the last tick */
-    uint8_t suspect_attempts;
     uint8_t key[FORMAT_KEY_BYTES];
     struct actor_id connection; /* nobody: offline */
-    uint16_t ack_ms8;           /* smoothed time to acknowledge, in eighths of a ms; 0: unknown */
-    uint16_t ack_deviation_ms4; /* and its smoothed deviation, in quarters */
-    uint32_t flying;            /* so many sequences above `durable` are with the committer */
     /* The next to be taken; those below `durable` may be told to others; those below `reserved` are
      * asked for. */
     uint64_t sequence_next, sequence_durable, sequence_reserved;
-    uint64_t suspect_sequence;
     struct queue *queue;  /* NULL: it is empty, and was for a while (queue_of) */
     uint64_t queue_index; /* while it is NULL: where it goes on */
     struct sends sends;
@@ -223,39 +223,44 @@ struct refused_sender {
     uint8_t code;     /* for what comes behind it */
 };
 
+/* What is under way with other mailboxes. */
+struct affairs {
+    struct peer *peers;
+    struct outgoing *gathering, *outgoing; /* reports of this turn; those not yet taken */
+    struct taker *takers;
+    struct refused_sender *refused; /* `refused_capacity` of them, the latest last, or NULL */
+    uint32_t outgoing_ids;
+    uint8_t peer_count, peer_capacity;
+    uint8_t refused_count, refused_capacity;
+    uint8_t takers_capacity;
+};
+
 enum mailbox_state { MAILBOX_LOADING, MAILBOX_SERVING };
 
 struct mailbox {
     uint32_t magic;
-    uint8_t state; /* enum mailbox_state */
-    uint8_t slots; /* of devices */
-    uint8_t peer_count, peer_capacity;
+    uint8_t state;       /* enum mailbox_state */
+    uint8_t slots;       /* of devices */
     bool absent : 1;     /* there is no such user */
     bool reloading : 1;  /* the device list is being read again */
     bool reload_due : 1; /* and once more after that */
     bool ticked : 1;     /* this turn is a tick's: no sign of life */
-    uint8_t refused_count, refused_capacity;
-    uint8_t takers_capacity;
+    bool hold_timed : 1; /* MAILBOX_HOLD_ENDS will come */
     uint32_t list_version;
+    uint32_t order_top; /* the highest `order` ever used */
     uint64_t user, epoch;
     struct device *devices; /* `slots` of them; `first` while there is one */
 
-    struct peer *peers;
-    uint32_t order_top; /* the highest `order` ever used */
-    uint32_t outgoing_ids;
-    struct outgoing *gathering, *outgoing; /* reports of this turn; those not yet taken */
-    uint64_t references;                   /* given out so far */
-    struct taker *takers;
-    struct refused_sender *refused; /* `refused_capacity` of them, the latest last, or NULL */
-
-    struct store *store; /* NULL: nothing was to be written for a while (store_of) */
-    struct actor_timer hold_timer, tick_timer;
+    uint64_t references;     /* given out so far */
+    struct affairs *affairs; /* NULL: there were none for a while (affairs_of) */
+    struct store *store;     /* NULL: nothing was to be written for a while (store_of) */
+    struct actor_timer tick_timer;
     uint32_t tick_ms; /* when it fires */
     uint32_t active_ms;
     struct actor_id doubted; /* a connection for whose device the list was read again */
     struct device first;
 };
-_Static_assert(sizeof(struct mailbox) <= 320, "an idle mailbox is small");
+_Static_assert(sizeof(struct mailbox) <= 256, "an idle mailbox is small");
 
 /* --- mailbox.c --- */
 
@@ -274,6 +279,17 @@ void mailbox_tick_in(struct mailbox *mailbox, uint32_t delay_ms);
  * again. `device_left`: it went by itself, so its oldest mail in flight may be why. */
 void mailbox_detach_device(struct mailbox *mailbox, struct device *device, bool device_left);
 void mailbox_cut(struct device *device, uint8_t notice, uint16_t close_code);
+
+/* Made when they are first asked for; given back at a tick that finds nothing in them. */
+struct affairs *affairs_make(struct mailbox *mailbox);
+static inline struct affairs *affairs_of(struct mailbox *mailbox) {
+    return mailbox->affairs ? mailbox->affairs : affairs_make(mailbox);
+}
+/* To be read: empty ones where there are none. */
+static inline const struct affairs *affairs_seen(const struct mailbox *mailbox) {
+    static const struct affairs none;
+    return mailbox->affairs ? mailbox->affairs : &none;
+}
 
 /* --- describe.c: MAILBOX_DESCRIBE --- */
 

@@ -305,8 +305,11 @@ static void apply_run(struct mailbox *mailbox, const struct load_run *run,
         uint64_t next = record->send_high + 1;
         device->sends.next = device->sends.told_below = next;
         device->sends.ok_below = device->sends.ok_saved = device->sends.heard_below = next;
-        device->suspect_sequence = record->suspect_sequence;
-        device->suspect_attempts = record->suspect_attempts;
+        if (record->suspect_attempts) {
+            queue_of(device)->suspect_sequence = record->suspect_sequence;
+            queue_of(device)->suspect_attempts = record->suspect_attempts;
+            mailbox_tick_in(mailbox, MAILBOX_PATIENCE_MS); /* which gives an empty one back */
+        }
     }
     for (uint32_t i = 0; i < run->count; i++) {
         if (!present)

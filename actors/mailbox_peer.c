@@ -41,35 +41,36 @@ struct peer {
 /* --- the table --- */
 
 static struct peer *find(const struct mailbox *mailbox, uint64_t user) {
-    for (unsigned i = 0; i < mailbox->peer_count; i++)
-        if (mailbox->peers[i].user == user)
-            return &mailbox->peers[i];
+    const struct affairs *affairs = affairs_seen(mailbox);
+    for (unsigned i = 0; i < affairs->peer_count; i++)
+        if (affairs->peers[i].user == user)
+            return &affairs->peers[i];
     return NULL;
 }
 
-static void forget(struct mailbox *mailbox, struct peer *peer) {
+static void forget(struct affairs *affairs, struct peer *peer) {
     CHECK(peer->open == 0);
     if (peer->monitor)
         actor_unmonitor(peer->monitor);
-    *peer = mailbox->peers[--mailbox->peer_count];
-    if (mailbox->peer_count)
+    *peer = affairs->peers[--affairs->peer_count];
+    if (affairs->peer_count)
         return;
-    actor_free(mailbox->peers);
-    mailbox->peers = NULL;
-    mailbox->peer_capacity = 0;
+    actor_free(affairs->peers);
+    affairs->peers = NULL;
+    affairs->peer_capacity = 0;
 }
 
 /* Forgets the one that was not used for longest. False: all are in use. */
-static bool make_room(struct mailbox *mailbox) {
+static bool make_room(struct affairs *affairs) {
     struct peer *oldest = NULL;
     uint32_t now_ms = mailbox_now();
-    for (unsigned i = 0; i < mailbox->peer_count; i++) {
-        struct peer *peer = &mailbox->peers[i];
+    for (unsigned i = 0; i < affairs->peer_count; i++) {
+        struct peer *peer = &affairs->peers[i];
         if (!peer->open && (!oldest || now_ms - peer->used_ms > now_ms - oldest->used_ms))
             oldest = peer;
     }
     if (oldest)
-        forget(mailbox, oldest);
+        forget(affairs, oldest);
     return oldest != NULL;
 }
 
@@ -77,14 +78,15 @@ static struct peer *find_or_add(struct mailbox *mailbox, uint64_t user) {
     struct peer *peer = find(mailbox, user);
     if (peer)
         return peer;
-    if (mailbox->peer_count == PEERS_MAX && !make_room(mailbox))
+    struct affairs *affairs = affairs_of(mailbox);
+    if (affairs->peer_count == PEERS_MAX && !make_room(affairs))
         return NULL;
-    if (mailbox->peer_count == mailbox->peer_capacity) {
-        unsigned capacity = mailbox->peer_capacity ? 2u * mailbox->peer_capacity : PEERS_FIRST;
-        mailbox->peers = actor_reallocate(mailbox->peers, capacity * sizeof(*mailbox->peers));
-        mailbox->peer_capacity = (uint8_t)capacity;
+    if (affairs->peer_count == affairs->peer_capacity) {
+        unsigned capacity = affairs->peer_capacity ? 2u * affairs->peer_capacity : PEERS_FIRST;
+        affairs->peers = actor_reallocate(affairs->peers, capacity * sizeof(*affairs->peers));
+        affairs->peer_capacity = (uint8_t)capacity;
     }
-    peer = &mailbox->peers[mailbox->peer_count++];
+    peer = &affairs->peers[affairs->peer_count++];
     *peer = (struct peer){.user = user, .order = mailbox->order_top};
     return peer;
 }
@@ -248,8 +250,9 @@ static void deliver_again(struct mailbox *mailbox, struct peer *peer, bool passi
 }
 
 bool mailbox_peer_down(struct mailbox *mailbox, const struct actor_down *down) {
-    for (unsigned i = 0; i < mailbox->peer_count; i++) {
-        struct peer *peer = &mailbox->peers[i];
+    const struct affairs *affairs = affairs_seen(mailbox);
+    for (unsigned i = 0; i < affairs->peer_count; i++) {
+        struct peer *peer = &affairs->peers[i];
         if (!peer->monitor || peer->monitor != down->reference)
             continue;
         peer->state = PEER_UNKNOWN;
@@ -272,23 +275,25 @@ static uint32_t kept_ms(void) {
 
 void mailbox_peers_tick(struct mailbox *mailbox) {
     uint32_t now_ms = mailbox_now();
-    for (unsigned i = mailbox->peer_count; i-- > 0;) {
-        CHECK(mailbox->peers);
-        struct peer *peer = &mailbox->peers[i];
+    struct affairs *affairs = mailbox->affairs;
+    for (unsigned i = affairs ? affairs->peer_count : 0; i-- > 0;) {
+        CHECK(affairs->peers);
+        struct peer *peer = &affairs->peers[i];
         if (peer->state == PEER_MEETING && now_ms - peer->meeting_ms >= MEETING_MS) {
             actor_count("peer_not_met", 1);
             peer->state = PEER_UNKNOWN;
             deliver_again(mailbox, peer, false);
         }
         if (!peer->open && now_ms - peer->used_ms >= kept_ms())
-            forget(mailbox, peer);
+            forget(affairs, peer);
     }
 }
 
 uint32_t mailbox_peers_due_ms(const struct mailbox *mailbox) {
+    const struct affairs *affairs = affairs_seen(mailbox);
     uint32_t kept = kept_ms(), due_ms = 0;
-    for (unsigned i = 0; i < mailbox->peer_count; i++) {
-        const struct peer *peer = &mailbox->peers[i];
+    for (unsigned i = 0; i < affairs->peer_count; i++) {
+        const struct peer *peer = &affairs->peers[i];
         uint32_t unused_ms = mailbox_now() - peer->used_ms;
         uint32_t left_ms = unused_ms < kept ? kept - unused_ms : MAILBOX_TICK_MS;
         if (left_ms > due_ms)

@@ -202,8 +202,9 @@ static uint32_t hold_ms(const struct device *device) {
 }
 
 void queue_hold_begin(struct mailbox *mailbox, struct device *device) {
-    if (!mailbox->hold_timer.bits)
-        mailbox->hold_timer = actor_timer_start(hold_ms(device), MAILBOX_HOLD_ENDS, 0);
+    if (!mailbox->hold_timed)
+        actor_timer_start(hold_ms(device), MAILBOX_HOLD_ENDS, 0);
+    mailbox->hold_timed = true;
 }
 
 /* Stores what has been held long enough; returns how long the next one still may be, or 0. */
@@ -229,7 +230,7 @@ static uint32_t hold_expire(struct mailbox *mailbox, struct device *device) {
 
 void queue_hold_ends(struct mailbox *mailbox) {
     uint32_t next_ms = 0;
-    mailbox->hold_timer.bits = 0;
+    mailbox->hold_timed = false;
     for (unsigned i = 0; i < mailbox->slots; i++) {
         struct device *device = &mailbox->devices[i];
         if (!device->number || !device->queue || !device->queue->held)
@@ -240,7 +241,8 @@ void queue_hold_ends(struct mailbox *mailbox) {
         queue_pump(mailbox, device, NULL);
     }
     if (next_ms)
-        mailbox->hold_timer = actor_timer_start(next_ms, MAILBOX_HOLD_ENDS, 0);
+        actor_timer_start(next_ms, MAILBOX_HOLD_ENDS, 0);
+    mailbox->hold_timed |= next_ms > 0;
 }
 
 /* Does the first in line wait for something that comes soon? Then what is behind it waits too: for

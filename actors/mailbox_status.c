@@ -72,14 +72,15 @@ static void outgoing_send(struct mailbox *mailbox, struct outgoing *outgoing) {
 
 static struct outgoing *outgoing_create(struct mailbox *mailbox, uint64_t user, uint32_t device,
                                         uint8_t state) {
+    struct affairs *affairs = affairs_of(mailbox);
     struct outgoing *outgoing = actor_allocate(sizeof(*outgoing));
-    *outgoing = (struct outgoing){.next = mailbox->gathering,
+    *outgoing = (struct outgoing){.next = affairs->gathering,
                                   .user = user,
                                   .reference = ++mailbox->references,
                                   .time_ms = actor_wall_ms(),
                                   .device = device,
                                   .state = state};
-    mailbox->gathering = outgoing;
+    affairs->gathering = outgoing;
     return outgoing;
 }
 
@@ -93,12 +94,12 @@ static void outgoing_add(struct mailbox *mailbox, struct outgoing *outgoing, con
     struct outgoing_item *item = &outgoing->items[outgoing->count++];
     memcpy(item->id, id, sizeof(item->id));
     item->sequence = sequence;
-    mailbox->outgoing_ids++;
+    mailbox->affairs->outgoing_ids++; /* which has it in `gathering` */
 }
 
 void mailbox_report(struct mailbox *mailbox, const struct device *device, const struct entry *entry,
                     int state, bool stored) {
-    struct outgoing *outgoing = mailbox->gathering;
+    struct outgoing *outgoing = affairs_seen(mailbox)->gathering;
     while (outgoing && !(outgoing->user == entry->sender_user && outgoing->state == state &&
                          outgoing->sender_device == entry->sender_device &&
                          outgoing->device == device->number &&
@@ -112,18 +113,20 @@ void mailbox_report(struct mailbox *mailbox, const struct device *device, const 
 }
 
 void mailbox_reports_flush(struct mailbox *mailbox) {
-    while (mailbox->gathering) {
-        struct outgoing *outgoing = mailbox->gathering;
-        mailbox->gathering = outgoing->next;
-        outgoing->next = mailbox->outgoing;
-        mailbox->outgoing = outgoing;
+    struct affairs *affairs = mailbox->affairs;
+    while (affairs && affairs->gathering) {
+        struct outgoing *outgoing = affairs->gathering;
+        affairs->gathering = outgoing->next;
+        outgoing->next = affairs->outgoing;
+        affairs->outgoing = outgoing;
         outgoing_send(mailbox, outgoing);
         mailbox_tick_in(mailbox, MAILBOX_TICK_MS);
     }
 }
 
 void mailbox_reports_tick(struct mailbox *mailbox) {
-    for (struct outgoing *outgoing = mailbox->outgoing; outgoing; outgoing = outgoing->next)
+    struct outgoing *outgoing = affairs_seen(mailbox)->outgoing;
+    for (; outgoing; outgoing = outgoing->next)
         if (mailbox_now() - outgoing->sent_ms >= MAILBOX_PATIENCE_MS) {
             actor_count("status_sent_again", 1);
             outgoing_send(mailbox, outgoing);
@@ -139,17 +142,18 @@ static void answer(struct actor_id connection, uint64_t ref, int code, uint32_t 
 }
 
 void mailbox_status_taken(struct mailbox *mailbox, uint64_t reference) {
-    struct outgoing **link = &mailbox->outgoing;
-    while (*link && (*link)->reference != reference)
+    struct affairs *affairs = mailbox->affairs;
+    struct outgoing **link = affairs ? &affairs->outgoing : NULL;
+    while (link && *link && (*link)->reference != reference)
         link = &(*link)->next;
-    struct outgoing *outgoing = *link;
-    if (!outgoing)
+    if (!link || !*link)
         return; /* a second answer */
+    struct outgoing *outgoing = *link;
     for (unsigned i = 0; i < outgoing->count; i++)
         if (outgoing->items[i].sequence)
             store_delete(mailbox, outgoing->device, outgoing->items[i].sequence);
     answer(outgoing->connection, outgoing->ref, WIRE_CODE_OK, 0);
-    mailbox->outgoing_ids -= outgoing->count;
+    affairs->outgoing_ids -= outgoing->count;
     *link = outgoing->next;
     actor_free(outgoing->items);
     actor_free(outgoing);
@@ -167,8 +171,9 @@ static int receipt_check(struct mailbox *mailbox, const struct mailbox_receipt *
         receipt->id_count == 0 || receipt->id_count > RECEIPT_IDS_MAX || payload_bytes < bytes ||
         receipt->chat == 0)
         return WIRE_CODE_BAD_REQUEST;
-    return mailbox->outgoing_ids + receipt->id_count > REPORT_IDS_MAX ? WIRE_CODE_LIMITED
-                                                                      : WIRE_CODE_OK;
+    return affairs_seen(mailbox)->outgoing_ids + receipt->id_count > REPORT_IDS_MAX
+               ? WIRE_CODE_LIMITED
+               : WIRE_CODE_OK;
 }
 
 void mailbox_receipt(struct mailbox *mailbox, struct message *message) {
@@ -204,9 +209,10 @@ static void say_taken(struct actor_id reporter, uint64_t reference) {
 /* A place for a reporter; NO_TAKER: there is none, or it has one already (`*known`). */
 static uint8_t taker_add(struct mailbox *mailbox, const struct mailbox_status *status,
                          bool *known) {
-    unsigned free_place = mailbox->takers_capacity;
-    for (unsigned i = 0; i < mailbox->takers_capacity; i++) {
-        const struct taker *taker = &mailbox->takers[i];
+    struct affairs *affairs = affairs_of(mailbox);
+    unsigned free_place = affairs->takers_capacity;
+    for (unsigned i = 0; i < affairs->takers_capacity; i++) {
+        const struct taker *taker = &affairs->takers[i];
         if (!taker->waiting)
             free_place = i;
         else if (taker->reference == status->reference &&
@@ -217,22 +223,23 @@ static uint8_t taker_add(struct mailbox *mailbox, const struct mailbox_status *s
         return NO_TAKER;
     if (free_place == MAILBOX_TAKERS_MAX)
         return NO_TAKER;
-    if (free_place == mailbox->takers_capacity) {
-        unsigned capacity = mailbox->takers_capacity ? 2u * mailbox->takers_capacity : 4;
+    if (free_place == affairs->takers_capacity) {
+        unsigned capacity = affairs->takers_capacity ? 2u * affairs->takers_capacity : 1;
         struct taker *takers = actor_allocate(capacity * sizeof(*takers));
-        if (mailbox->takers)
-            memcpy(takers, mailbox->takers, mailbox->takers_capacity * sizeof(*takers));
-        actor_free(mailbox->takers);
-        mailbox->takers = takers;
-        mailbox->takers_capacity = (uint8_t)capacity;
+        if (affairs->takers)
+            memcpy(takers, affairs->takers, affairs->takers_capacity * sizeof(*takers));
+        actor_free(affairs->takers);
+        affairs->takers = takers;
+        affairs->takers_capacity = (uint8_t)capacity;
     }
-    mailbox->takers[free_place] = (struct taker){status->reporter, status->reference, 0};
+    affairs->takers[free_place] = (struct taker){status->reporter, status->reference, 0};
     return (uint8_t)free_place;
 }
 
 bool mailbox_takers_wait(const struct mailbox *mailbox) {
-    for (unsigned i = 0; i < mailbox->takers_capacity; i++)
-        if (mailbox->takers[i].waiting)
+    const struct affairs *affairs = affairs_seen(mailbox);
+    for (unsigned i = 0; i < affairs->takers_capacity; i++)
+        if (affairs->takers[i].waiting)
             return true;
     return false;
 }
@@ -241,7 +248,7 @@ void mailbox_status_safe(struct mailbox *mailbox, struct entry *entry) {
     struct status_body *body = entry->status;
     entry->status = NULL;
     for (unsigned i = 0; i < body->taker_count; i++) {
-        struct taker *taker = &mailbox->takers[body->takers[i]];
+        struct taker *taker = &mailbox->affairs->takers[body->takers[i]];
         CHECK(taker->waiting > 0);
         if (--taker->waiting == 0)
             say_taken(taker->reporter, taker->reference);
@@ -290,7 +297,7 @@ static void join(struct mailbox *mailbox, struct entry *entry, const struct news
     entry->bytes += news->count * (uint32_t)sizeof(body->ids[0]);
     if (news->taker != NO_TAKER) {
         body->takers[body->taker_count++] = news->taker;
-        mailbox->takers[news->taker].waiting++;
+        mailbox->affairs->takers[news->taker].waiting++;
     }
 }
 
@@ -386,11 +393,11 @@ void mailbox_status(struct mailbox *mailbox, struct message *message) {
                         .taker = taker};
     unsigned left = status->id_count;
     if (taker != NO_TAKER)
-        mailbox->takers[taker].waiting++; /* ours, until all is in the queues */
+        mailbox->affairs->takers[taker].waiting++; /* ours, until all is in the queues */
     for (; left; left -= news.count, news.ids += news.count) {
         news.count = left < MAILBOX_STATUS_IDS_MAX ? left : MAILBOX_STATUS_IDS_MAX;
         put_all(mailbox, &news);
     }
-    if (taker != NO_TAKER && --mailbox->takers[taker].waiting == 0)
+    if (taker != NO_TAKER && --mailbox->affairs->takers[taker].waiting == 0)
         say_taken(status->reporter, status->reference);
 }

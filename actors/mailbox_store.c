@@ -168,8 +168,8 @@ static void append_record(struct mailbox *mailbox, struct write_batch *batch,
     const struct record_queue record = {
         .sequence_reserved = device->sequence_reserved,
         .send_high = mark - 1,
-        .suspect_sequence = device->suspect_sequence,
-        .suspect_attempts = device->suspect_attempts,
+        .suspect_sequence = device->queue ? device->queue->suspect_sequence : 0,
+        .suspect_attempts = device->queue ? device->queue->suspect_attempts : 0,
     };
     mail_put_queue(batch, mailbox->user, device->number, &record);
     device->sends.ok_saved = mark;

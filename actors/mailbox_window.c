@@ -43,7 +43,8 @@ static bool gathers(const struct queue *queue, const struct entry *entry) {
 }
 
 static bool is_suspect(const struct device *device, const struct entry *entry) {
-    return device->suspect_attempts && entry->sequence == device->suspect_sequence;
+    const struct queue *queue = device->queue; /* the entry is in it */
+    return queue->suspect_attempts && entry->sequence == queue->suspect_sequence;
 }
 
 static void note_sent(struct device *device, struct entry *entry) {
@@ -70,8 +71,8 @@ static bool give(struct device *device, struct entry *entry, struct message *mes
 static uint8_t attempt_of(const struct device *device, struct entry *entry) {
     entry->attempt += entry->attempt < UINT8_MAX;
     uint8_t attempt = entry->attempt;
-    if (is_suspect(device, entry) && attempt <= device->suspect_attempts)
-        attempt = device->suspect_attempts + 1;
+    if (is_suspect(device, entry) && attempt <= device->queue->suspect_attempts)
+        attempt = device->queue->suspect_attempts + 1;
     return attempt;
 }
 
@@ -176,8 +177,8 @@ static bool set_aside(struct mailbox *mailbox, struct device *device, struct ent
     if (told)
         mailbox_report(mailbox, device, entry, WIRE_STATE_QUARANTINED, true);
     if (is_suspect(device, entry)) {
-        device->suspect_attempts = 0;
-        device->suspect_sequence = 0;
+        device->queue->suspect_attempts = 0;
+        device->queue->suspect_sequence = 0;
         device->record_due = device->record_soon = store_of(mailbox)->records_soon = true;
     }
     queue_remove(mailbox, device, queue_of(device)->sent, false);
@@ -242,7 +243,8 @@ static bool send_stored(struct mailbox *mailbox, struct device *device, struct e
     if (error)
         return set_aside(mailbox, device, entry, value, 0, RECORD_ASIDE_DAMAGED);
     uint64_t chat = queued.entry == RECORD_MAIL ? queued.mail.chat : 0;
-    if (is_suspect(device, entry) && device->suspect_attempts >= MAILBOX_SUSPECT_ATTEMPTS_MAX)
+    if (is_suspect(device, entry) &&
+        device->queue->suspect_attempts >= MAILBOX_SUSPECT_ATTEMPTS_MAX)
         return set_aside(mailbox, device, entry, value, chat, RECORD_ASIDE_UNANSWERED);
     if (is_blamed_stored(mailbox, device, &queued))
         return set_aside_blamed(mailbox, device, entry, value, chat);

@@ -15,6 +15,16 @@ static void meet(void) {
     phone_attach(&ann, ANN, 1);
 }
 
+/* What the mailbox has beside its state. */
+static struct inspect_row look_at(struct actor_id mailbox) {
+    struct inspect_row row = {0};
+    struct shard *shard = hand.runtime->shards[id_shard(mailbox)];
+    struct actor *actor = shard_actor(shard, mailbox);
+    assert_non_null(actor);
+    inspect_fill_row(shard, actor, &row);
+    return row;
+}
+
 static void held_mail_acked_in_time_is_never_written(void **state) {
     meet();
     phone_attach(&bob, BOB, 1);
@@ -353,6 +363,9 @@ static void receipts_reach_the_senders_devices(void **state) {
     assert_int_equal(phone_answer(&bob, 77), -1);
     phone_ack(&ann, status->cursor);
     assert_int_equal(phone_answer(&bob, 77), WIRE_CODE_OK);
+    hand_pass_ms(30000);
+    assert_int_equal(look_at(ann.mailbox).allocated_bytes, 0); /* all is given back */
+    assert_int_equal(look_at(bob.mailbox).allocated_bytes, 0);
 }
 
 static void statuses_gather_while_one_is_on_its_way(void **state) {
@@ -557,16 +570,6 @@ static void a_mailbox_is_not_asked_to_passivate_while_a_device_is_here(void **st
     hand_pass_ms(20000);
     assert_int_equal(mailboxes_asked(), 0); /* it has passivated */
     assert_int_not_equal(phone_attach_as(&again, ANN, 1, 0, 0, 1)->epoch, ann2.epoch);
-}
-
-/* What the mailbox has beside its state. */
-static struct inspect_row look_at(struct actor_id mailbox) {
-    struct inspect_row row = {0};
-    struct shard *shard = hand.runtime->shards[id_shard(mailbox)];
-    struct actor *actor = shard_actor(shard, mailbox);
-    assert_non_null(actor);
-    inspect_fill_row(shard, actor, &row);
-    return row;
 }
 
 /* A million people who write one message each have all of this at once. */
