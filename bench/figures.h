@@ -28,8 +28,8 @@ void figures_print(const char *heading);
 /* What would be printed, as a table. */
 void figures_write_html(FILE *file);
 
-/* What is going on now: on a terminal a line that the next one replaces, else one every 30 s with
- * the seconds since the first. The main thread's. */
+/* What is going on now: on a terminal a line that the next one replaces, else one every 30 s.
+ * The main thread's. */
 __attribute__((format(printf, 1, 2))) void progress(const char *format, ...);
 
 #endif
