@@ -10,6 +10,7 @@
 #include <runtime/signals.h>
 #include <runtime/socket.h>
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -46,16 +47,18 @@ static void on_data(void *state, struct message **message) {
     socket_pause(connection->socket); /* the rest waits in the kernel, then at the client */
 }
 
+/* A message that says "sent" may be older than the send that is in flight now. */
 static void send_waiting(struct connection *connection) {
-    if (connection->waiting_bytes)
-        try_send(connection, connection->waiting, connection->waiting_bytes);
-    connection->waiting_bytes = 0;
+    if (connection->waiting_bytes &&
+        try_send(connection, connection->waiting, connection->waiting_bytes) != -EBUSY)
+        connection->waiting_bytes = 0;
 }
 
 static void on_sent(void *state, struct message **message) {
     struct connection *connection = state;
     send_waiting(connection);
-    socket_resume(connection->socket);
+    if (!connection->waiting_bytes)
+        socket_resume(connection->socket);
 }
 
 static void on_closed(void *state, struct message **message) {
