@@ -55,7 +55,14 @@ struct moment {
     struct ground_counters counters;
     struct ground_class mailboxes, connections, users;
     uint64_t model_ns;
+    double store_bytes; /* of the node's memory, what its engine's own bound holds */
 };
+
+static double store_bytes(const struct run *run) {
+    struct engine_gauges gauges;
+    engine_gauges(run->ground.node.engine, &gauges);
+    return (double)(gauges.memtable_bytes + gauges.cache_bytes + gauges.table_bytes);
+}
 
 static void moment_take(struct run *run, struct moment *moment) {
     sample_take_quick(&run->source, &moment->sample);
@@ -64,6 +71,7 @@ static void moment_take(struct run *run, struct moment *moment) {
     ground_class_read(&run->ground, "connection", &moment->connections);
     ground_class_read(&run->ground, "user", &moment->users);
     moment->model_ns = run->model_ns;
+    moment->store_bytes = store_bytes(run);
 }
 
 /* --- while it runs --- */
@@ -222,6 +230,8 @@ static void add_figures(const struct run *run, const struct moment *from, const 
     figure_add("p99_us", "us", (double)histogram_quantile(latency, .99) / 1000);
     figure_add("node_begin_bytes", "B", from->sample.resident_bytes);
     figure_add("node_end_bytes", "B", to->sample.resident_bytes);
+    figure_add("store_begin_bytes", "B", from->store_bytes);
+    figure_add("store_end_bytes", "B", to->store_bytes);
 }
 
 /* Warms up, then measures. */
