@@ -365,6 +365,8 @@ static void person_terminate(void *state, int reason) {
     struct person_actor *self = state;
     if (reason != ACTOR_SHUTDOWN && reason != ACTOR_KILLED)
         person_failed(self, "the actor failed (%d)", reason);
+    /* With millions of them a farewell each takes more memory than they had. */
+    socket_abort(self->socket);
     device_destroy(self->device);
     self->device = NULL;
 }
