@@ -24,7 +24,8 @@ STORM = {"storm_" + what for what in ("connections", "seconds", "logins_per_s", 
                                       "waiting_peak", "p99_us")}
 GROUND = {"users", "user_bytes", "held_seconds", "people_hours", "connected", "mailboxes_awake", "activations_per_s",
           "logins_per_s", "messages_per_s", "reads_per_s", "cpu_us", "activation_cpu_us", "p50_us", "p99_us",
-          "node_begin_bytes", "node_end_bytes", "activations", "passivations", "accepted", "delivered", "waiting",
+          "node_begin_bytes", "node_end_bytes", "store_begin_bytes", "store_end_bytes",
+          "activations", "passivations", "accepted", "delivered", "waiting",
           "repeated", "retried", "skipped", "lost"}
 ACTORS = {"idle_bytes", "idle_bytes_10m", "spawn", "spawn_exit", "fork_join", "ping_pong", "ping_pong_cross",
           "thread_ring", "counting", "counting_cross", "big", "big_cross", "many_to_one_8", "many_to_one_64",
