@@ -45,9 +45,8 @@ static uint64_t engine_clock(void *context) {
 }
 
 static int directory_make(struct ground *ground) {
-    const char *parent = ground->options.parent != NULL ? ground->options.parent : "/tmp";
-    if (snprintf(ground->directory, sizeof ground->directory, "%s/tern-bench-XXXXXX", parent) >=
-        (int)sizeof ground->directory)
+    if (snprintf(ground->directory, sizeof ground->directory, "%s/tern-bench-XXXXXX",
+                 accounts_directory(ground->options.parent)) >= (int)sizeof ground->directory)
         return -ENAMETOOLONG;
     if (mkdtemp(ground->directory) != NULL)
         return 0;

@@ -7,6 +7,7 @@
 #include "bench/figures.h"
 #include "bench/scenarios.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #define RATE 2000u
@@ -23,8 +24,13 @@ static int measure(const struct bench_options *options, unsigned connections, st
     own.connections = connections;
     own.rate = options->rate > 0 ? options->rate : RATE;
     int error = scenario_users(&own);
+    double messages_per_s = error == 0 ? figure_value("messages_per_s") : 0;
+    if (error == 0 && messages_per_s <= 0) {
+        fprintf(stderr,
+                "tern-bench: no message came in time: a higher --rate, or more --seconds\n");
+        error = -ENODATA;
+    }
     if (error == 0) {
-        double messages_per_s = figure_value("messages_per_s");
         *cost = (struct cost){
             .cpu_us = figure_value("cpu_us"),
             .p50_us = figure_value("p50_us"),

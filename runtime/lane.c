@@ -50,11 +50,6 @@ static union lane_line *line_at(struct lane *lane, uint32_t position) {
 /* --- the writer: cells
  * ------------------------------------------------------------------------------ */
 
-/* The whole lines of its block. */
-static uint32_t block_lines(uint32_t home) {
-    return home == 3 ? 1 : home - 5;
-}
-
 /* The head of its cell; 0: it travels by address. */
 static uint64_t message_head(const struct message *message) {
     const uint16_t elsewhere = MESSAGE_LENT | MESSAGE_SHARED | MESSAGE_STUB;
@@ -63,7 +58,7 @@ static uint64_t message_head(const struct message *message) {
     if (message->home == SMALL_HOME && message->payload_bytes <= SMALL_PAYLOAD_MAX &&
         !message->to_class && !message->blob && !(message->flags & MESSAGE_MULTICAST))
         return 1 | HEAD_IS_SMALL;
-    return block_lines(message->home);
+    return slab_class_bytes(message->home) / 64;
 }
 
 /* All but the head. */

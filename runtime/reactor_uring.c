@@ -137,12 +137,12 @@ static void cool(struct reactor *reactor) {
         reactor->cools |= uring_cool(reactor, reactor->rings[i]);
 }
 
-/* Of an added ring. */
+/* True when entering the kernel for it would do something. */
 static bool has_work(const struct reactor *reactor, unsigned ring) {
     const struct uring_look *look = &reactor->looks[ring];
     const unsigned flags = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
 
-    return (reactor->posted.words[ring / 64] >> ring % 64 & 1) != 0 ||
+    return uring_set_has(&reactor->posted, ring) ||
            (IO_URING_READ_ONCE(*look->flags) & flags) != 0 ||
            IO_URING_READ_ONCE(*look->tail) != look->head;
 }
@@ -206,7 +206,7 @@ static unsigned turn(struct reactor *reactor, uint64_t timeout_ns, unsigned even
         wait(reactor, timeout_ns, events);
     } else {
         turn_added_rings(reactor);
-        if (uring_has_work(reactor->rings[0]))
+        if (has_work(reactor, 0))
             turn_ring(reactor, reactor->rings[0], 0, 0);
     }
     /* A wake from here on writes the eventfd again; what was published before an earlier one is

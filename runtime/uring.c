@@ -158,12 +158,6 @@ struct io_uring_sqe *uring_submission(struct uring *ring, const void *of, enum u
     return sqe;
 }
 
-bool uring_has_work(const struct uring *ring) {
-    return io_uring_sq_ready(&ring->io) != 0 || io_uring_cq_ready(&ring->io) != 0 ||
-           (IO_URING_READ_ONCE(*ring->io.sq.kflags) &
-            (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
-}
-
 void uring_enter(struct uring *ring, uint64_t timeout_ns, unsigned completions) {
     struct __kernel_timespec timeout = {
         .tv_sec = (long long)(timeout_ns / 1000000000),

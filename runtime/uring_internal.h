@@ -64,6 +64,9 @@ static inline void uring_set_add(struct uring_set *set, unsigned ring) {
 static inline void uring_set_remove(struct uring_set *set, unsigned ring) {
     set->words[ring / 64] &= ~(1ull << ring % 64);
 }
+static inline bool uring_set_has(const struct uring_set *set, unsigned ring) {
+    return (set->words[ring / 64] >> ring % 64 & 1) != 0;
+}
 /* The first of them from `ring` on; URING_RINGS_MAX: none. */
 static inline unsigned uring_set_next(const struct uring_set *set, unsigned ring) {
     for (unsigned i = ring / 64; i < URING_RINGS_MAX / 64; i++) {
@@ -107,8 +110,6 @@ size_t uring_memory_bytes(const struct uring *ring);
 /* A submission with its user_data set, to be filled by an io_uring_prep_ function (which clears its
  * flags). Submits what is there when the queue is full. */
 struct io_uring_sqe *uring_submission(struct uring *ring, const void *of, enum uring_tag tag);
-/* True when entering the kernel would do something. */
-bool uring_has_work(const struct uring *ring);
 /* Submits and runs what the kernel has deferred. Waits at most timeout_ns for so many completions.
  */
 void uring_enter(struct uring *ring, uint64_t timeout_ns, unsigned completions);
