@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -373,4 +374,40 @@ int client_read_end(int fd) {
 
     assert_true(got <= 0);
     return got == 0 ? 0 : errno;
+}
+
+uint64_t open_sockets(struct scene *scene) {
+    struct runtime_counters counters;
+
+    runtime_counters_read(scene->runtime, &counters);
+    return counters.sockets;
+}
+
+void wait_until_none_is_open(struct scene *scene) {
+    while (open_sockets(scene) != 0)
+        usleep(1000);
+}
+
+void say_and_hear(int fd, const char *text) {
+    char got[16];
+
+    client_write(fd, text, strlen(text));
+    client_read(fd, got, strlen(text));
+    assert_memory_equal(got, text, strlen(text));
+}
+
+void limit_descriptors(rlim_t soft) {
+    struct rlimit files;
+
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = soft != 0 ? soft : files.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+}
+
+uint8_t *pattern(size_t length) {
+    uint8_t *bytes = malloc(length);
+
+    for (size_t i = 0; i < length; i++)
+        bytes[i] = pattern_at(i);
+    return bytes;
 }

@@ -11,6 +11,7 @@
 #include "runtime/runtime.h"
 
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 enum peer_order {
     PEER_ECHO = 'E',    /* everything that follows */
@@ -53,6 +54,9 @@ static inline uint8_t pattern_at(uint64_t position) {
     return (uint8_t)(position % PATTERN_PERIOD);
 }
 
+/* So many bytes of it; the caller frees them. */
+uint8_t *pattern(size_t length);
+
 /* The reactor of all scenes from here on; NULL: chosen by the runtime. */
 extern const struct reactor_ops *scene_reactor;
 /* Starts a runtime of one shard whose listener serves a port of 127.0.0.1. */
@@ -71,5 +75,12 @@ void client_write(int fd, const void *bytes, size_t length);
 void client_read(int fd, void *bytes, size_t length);
 /* The end in order (0), or the errno of the read. */
 int client_read_end(int fd);
+/* To a PEER_ECHO; at most 16 bytes. */
+void say_and_hear(int fd, const char *text);
+
+uint64_t open_sockets(struct scene *scene);
+void wait_until_none_is_open(struct scene *scene);
+/* Of this process, which a ring's table goes by; 0: as many as there may be. */
+void limit_descriptors(rlim_t soft);
 
 #endif

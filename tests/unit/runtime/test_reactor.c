@@ -12,19 +12,10 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static void limit_descriptors(rlim_t soft) {
-    struct rlimit files;
-
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = soft != 0 ? soft : files.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
-}
 
 static int lowest_free_descriptor(void) {
     int fd = dup(0);
