@@ -6,13 +6,16 @@
 
 #include "runtime/socket_internal.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -107,46 +110,54 @@ static void full_descriptor_table_adds_a_ring(void **state) {
     scene_stop(&scene);
 }
 
+enum { CHATTERS = 2 };
+
 struct chatter {
     pthread_t thread;
     atomic_bool over;
-    int fd;
+    const int *fds; /* CHATTERS of them */
 };
 
-/* Says something and hears it, without a pause. */
+/* Goes on saying something to slow peers, more often than they answer: whenever their shard looks
+ * there is more. */
 static void *chatter_run(void *argument) {
     struct chatter *chatter = argument;
-    char byte = 'x';
+    char heard[4096];
 
-    while (!atomic_load(&chatter->over))
-        if (write(chatter->fd, &byte, 1) != 1 || read(chatter->fd, &byte, 1) != 1)
-            break;
+    while (!atomic_load(&chatter->over)) {
+        for (int i = 0; i < CHATTERS; i++) {
+            if (send(chatter->fds[i], "x", 1, MSG_DONTWAIT) < 0 && errno != EAGAIN)
+                return NULL;
+            while (recv(chatter->fds[i], heard, sizeof heard, MSG_DONTWAIT) > 0)
+                ;
+        }
+        usleep(100);
+    }
     return NULL;
 }
 
 /* In the first ring or in an added one: the shard has something to do in each turn, and looks at
  * the others all the same. */
 static void busy_ring_keeps_no_other_from_being_heard(void **state) {
-    enum { CLIENTS = 250, TABLE = 100 };
+    enum { CLIENTS = 250, TABLE = 100, STEP = 8 };
     struct scene scene = {0};
-    struct chatter chatter;
     int fds[CLIENTS];
 
     limit_descriptors(TABLE);
     scene_start(&scene);
     limit_descriptors(0);
     for (int i = 0; i < CLIENTS; i++) {
+        bool is_slow = i < CHATTERS || i >= CLIENTS - CHATTERS;
         fds[i] = client_connect(&scene, NULL);
-        client_write(fds[i], "E", 1);
+        client_write(fds[i], is_slow ? "W" : "E", 1);
     }
-    for (int busy = 0; busy < CLIENTS; busy += CLIENTS - 1) {
-        chatter = (struct chatter){.fd = fds[busy]};
+    for (int busy = 0; busy < CLIENTS; busy += CLIENTS - CHATTERS) {
+        struct chatter chatter = {.fds = fds + busy};
         assert_int_equal(pthread_create(&chatter.thread, NULL, chatter_run, &chatter), 0);
-        for (int i = 1; i < CLIENTS - 1; i++)
+        for (int i = CHATTERS; i < CLIENTS - CHATTERS; i += STEP)
             say_and_hear(fds[i], "hello");
         atomic_store(&chatter.over, true);
         pthread_join(chatter.thread, NULL);
-        say_and_hear(fds[busy], "still");
     }
     assert_in_range(rings(&scene), 2, CLIENTS / TABLE + 1);
     for (int i = 0; i < CLIENTS; i++)
