@@ -11,7 +11,7 @@
  *
  * The head's release in batch_publish pairs with the acquire in lane_take: the whole batch is
  * there, and the zero behind it. The release of `taken` in lane_take pairs with the acquire in
- * look_at_reader: what it counts was copied, and may be written over.
+ * has_room: what it counts was copied, and may be written over.
  */
 #include "runtime/lane_internal.h"
 
@@ -88,27 +88,21 @@ static inline void block_give(const struct lane *lane, struct message *message) 
         block_release(message, message->home);
 }
 
-static void look_at_reader(struct lane *lane) {
-    lane->seen = __atomic_load_n(&lane->taken, __ATOMIC_ACQUIRE);
-}
-
-/* For one more cell of entries and the zero behind it. The reader's count is a line that travels:
- * one look is good for a whole ring. */
-static bool has_line(struct lane *lane) {
-    if (lane->written - lane->seen < LANE_LINES - 1)
+/* Whether fewer than `lines` are not read yet. The reader's count is a line that travels: one look
+ * is good for a whole ring. */
+static bool has_room(struct lane *lane, uint32_t lines) {
+    if (lane->written - lane->seen < lines)
         return true;
-    look_at_reader(lane);
-    return lane->written - lane->seen < LANE_LINES - 1;
+    /* Pairs with the release in lane_take. */
+    lane->seen = __atomic_load_n(&lane->taken, __ATOMIC_ACQUIRE);
+    return lane->written - lane->seen < lines;
 }
 
 /* For copies there is half of the ring, and a turn that sends many need not hurry with each. */
 static bool may_copy(struct lane *lane) {
     if (lane->copied >= LANE_COPIES_MAX)
         return false;
-    if (lane->written - lane->seen < LANE_LINES / 2)
-        return true;
-    look_at_reader(lane);
-    if (lane->written - lane->seen < LANE_LINES / 2)
+    if (has_room(lane, LANE_LINES / 2))
         return true;
     lane->copied = LANE_COPIES_MAX; /* look again in the next turn */
     return false;
@@ -158,7 +152,8 @@ static void batch_publish(struct lane *lane) {
 
 /* False: the ring is full. */
 static bool entry_push(struct lane *lane, uintptr_t entry) {
-    if (lane->entry_count == 0 && !has_line(lane))
+    /* One more cell of entries, and the zero behind it. */
+    if (lane->entry_count == 0 && !has_room(lane, LANE_LINES - 1))
         return false;
     lane->entries[lane->entry_count++] = entry;
     lane->entries_have_messages |= !(entry & LANE_TAG_MASK);
@@ -247,7 +242,7 @@ static void freed_drain(struct lane *lane) {
     }
 }
 
-bool lane_publish(struct lane *lane) {
+bool lane_publish_batch(struct lane *lane) {
     if (lane->spill_head)
         spill_drain(lane);
     if (lane->freed)
@@ -258,14 +253,12 @@ bool lane_publish(struct lane *lane) {
         batch_publish(lane);
     bool has_news = lane->has_news || lane_is_stuck(lane);
     lane->has_news = false;
-    lane->copied = 0;
     return has_news;
 }
 
-bool lane_publish_batch(struct lane *lane) {
-    uint32_t copied = lane->copied;
-    bool has_news = lane_publish(lane);
-    lane->copied = copied;
+bool lane_publish(struct lane *lane) {
+    bool has_news = lane_publish_batch(lane);
+    lane->copied = 0;
     return has_news;
 }
 

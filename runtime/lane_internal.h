@@ -65,7 +65,7 @@ _Static_assert(sizeof(union lane_line) == 64 && sizeof(struct message) == 64, "a
 
 struct lane {
     /* Lines that the reader has copied, ever: stored by it alone with release, in lane_take; pairs
-     * with the acquire in lane.c's look_at_reader. */
+     * with the acquire in lane.c's has_room. */
     _Alignas(64) uint32_t taken;
     uint32_t batch_end; /* the reader's own: of the batch that it is in */
     /* The writer's own. */
